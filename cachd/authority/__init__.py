@@ -1,0 +1,11 @@
+"""The process that owns the writable ledger and serves the control API.
+
+api         the operations: one method each, over the embedded control
+operations  the table of operations, from which routes and the OpenAPI document are made
+openapi     the document
+guards      If-Match and ETag
+middleware  errors as problem documents, bounds
+log_watch   who waits for the log to grow; log_stream: sending it
+fleet       what nodes report (soft state)
+daemon      start, serve, stop
+"""

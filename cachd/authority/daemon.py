@@ -1,0 +1,109 @@
+"""The authority: open the ledger for writing, serve the control API, stop cleanly.
+
+Order of stopping: no new connections, running requests end, log streams are cut, the ledger is
+closed last, so that what was acknowledged is committed. A kill -9 at any point loses nothing that
+was acknowledged: the next start opens the last durable commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+import registry_core
+from cachd.authority.api import ControlApi
+from cachd.authority.fleet import Fleet
+from cachd.authority.log_watch import LogWatch
+from cachd.authority.middleware import problems
+from cachd.authority.openapi import openapi_document
+from cachd.control.limits import CHECKPOINT_IDLE_S, REQUEST_BODY_MAX
+from cachd.listen import Address
+from registry_core.embedded import EmbeddedControl
+from registry_core.home import RegistryHome, clock_ms
+
+_log = structlog.get_logger("cachd.authority")
+_SHUTDOWN_S = 5.0
+
+
+class Authority:
+    """`start`, then `stop`. `url` is where it serves."""
+
+    def __init__(self, home: Path, listen: Address) -> None:
+        self._listen = listen
+        config = RegistryHome.load(home)
+        self._registry = registry_core.open(home, holder="cachd authority")
+        control = self._registry.control
+        if not isinstance(control, EmbeddedControl):
+            raise TypeError(control)
+        self._ledger = control.ledger
+        self._watch = LogWatch()
+        self.api = ControlApi(
+            control,
+            self._registry.origin,
+            dict(config.origin_options),
+            Fleet(clock_ms),
+            self._watch,
+        )
+        self._runner: web.AppRunner | None = None
+        self._idle: asyncio.Task[None] | None = None
+        self.url = ""
+
+    async def start(self) -> dict[str, object]:
+        """Begin to serve; what the ready line says."""
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        site = web.TCPSite(runner, self._listen.host, self._listen.port)
+        await site.start()
+        self._runner = runner
+        self._idle = asyncio.create_task(self._sign_when_idle(), name="idle-checkpoints")
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://{host}:{port}"
+        _log.info("authority serves", url=self.url)
+        return {"ready": "authority", "url": self.url}
+
+    async def stop(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._idle
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._registry.close()
+        _log.info("authority stopped")
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[problems], client_max_size=REQUEST_BODY_MAX)
+        operations = self.api.operations()
+        for operation in operations:
+            app.router.add_route(operation.method, operation.path, operation.handler)
+        document = openapi_document(operations, package_version("cachd"))
+        app.router.add_get("/openapi.json", lambda _: _answer(web.json_response(document)))
+        app.router.add_get("/healthz", lambda _: _answer(web.Response(text="ok\n")))
+        app.router.add_get("/readyz", self._ready)
+        return app
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        with self._ledger.read():
+            return web.Response(text="ready\n")
+
+    async def _sign_when_idle(self) -> None:
+        """A fresh checkpoint each idle minute tells nodes that silence is not staleness."""
+        while True:
+            seen = self._watch.count
+            try:
+                await asyncio.wait_for(self._watch.wait(seen), CHECKPOINT_IDLE_S)
+            except TimeoutError:
+                try:
+                    await asyncio.to_thread(self._ledger.refresh_checkpoint)
+                except registry_core.RegistryError as error:
+                    _log.warning("no fresh checkpoint", error=str(error))
+                self._watch.notify()
+
+
+async def _answer(response: web.Response) -> web.Response:
+    return response

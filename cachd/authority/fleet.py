@@ -1,0 +1,74 @@
+"""What nodes report: soft state, in memory, rebuilt by the nodes themselves after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cachd.control.limits import NODES_MAX, SILENT_AFTER_MS
+from cachd.control.reports import NodeReport, PeerBody, ReportAnswer, SeenReport
+from registry_core.domain.identifiers import NodeId
+from registry_core.errors import Conflict
+from registry_core.ledger.records import StageRecord
+
+
+class Fleet:
+    """Event loop only. `clock_ms` gives Unix milliseconds."""
+
+    def __init__(self, clock_ms: Callable[[], int]) -> None:
+        self._clock_ms = clock_ms
+        self._seen: dict[str, tuple[NodeReport, int]] = {}
+
+    def take(self, node: NodeId, report: NodeReport) -> ReportAnswer:
+        """Keep a report; the answer names the peers that were heard of lately."""
+        if node.text not in self._seen and len(self._seen) >= NODES_MAX:
+            self._forget_silent()
+            if len(self._seen) >= NODES_MAX:
+                raise Conflict(f"{NODES_MAX} nodes report already: start another authority")
+        self._seen[node.text] = (report, self._clock_ms())
+        peers = [
+            PeerBody(other.node, other.peer, other.region, other.incarnation)
+            for other, seen_ms in self._seen.values()
+            if other.node != node.text and not self._silent(seen_ms)
+        ]
+        return ReportAnswer(peers)
+
+    def nodes(self) -> list[SeenReport]:
+        return [
+            SeenReport(report, seen_ms, self._silent(seen_ms))
+            for report, seen_ms in sorted(self._seen.values(), key=lambda item: item[0].node)
+        ]
+
+    def status(self, model: str, stages: list[StageRecord]) -> dict[str, Any]:
+        """Desired and observed version of each stage of `model`, per node."""
+        return {
+            "model": model,
+            "stages": [
+                msgspec.to_builtins(stage)
+                | {"guard": str(stage.guard), "in_force": msgspec.to_builtins(stage.in_force)}
+                for stage in stages
+            ],
+            "nodes": [
+                _node_status(model, seen)
+                for seen in self.nodes()
+                if any(stage.model == model for stage in seen.report.stages)
+            ],
+        }
+
+    def _silent(self, seen_ms: int) -> bool:
+        return self._clock_ms() - seen_ms > SILENT_AFTER_MS
+
+    def _forget_silent(self) -> None:
+        self._seen = {
+            node: (report, seen_ms)
+            for node, (report, seen_ms) in self._seen.items()
+            if not self._silent(seen_ms)
+        }
+
+
+def _node_status(model: str, seen: SeenReport) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(seen.report)
+    shown["stages"] = [stage for stage in shown["stages"] if stage["model"] == model]
+    return shown | {"seen_ms": seen.seen_ms, "silent": seen.silent}

@@ -1,0 +1,368 @@
+"""`Cache`: what a node keeps on disk, as one thread-safe whole.
+
+Invariants: only a `VerifiedChunk` is ever stored; only verified bytes are ever located, offered
+or published; a published file is never written again; a version appears in one rename.
+Any method may be called from any thread. A kill -9 at any instant loses at most the chunks being
+written: what is marked is hashed again by `begin`, the rest is tidied by `Cache.open`.
+
+Locks: `_lock` guards the index, the known versions and the announced claims, and is held for
+memory operations and single renames only. `_changing` is taken first, and lets one `begin`,
+`publish`, `drop` or `condemn` run at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cachd import limits
+from cachd.cache import audit, publish
+from cachd.cache.documents import DocumentFiles, DocumentKind, Documents
+from cachd.cache.errors import CacheLocked, CacheUnavailable, VersionIncomplete, disk_errors
+from cachd.cache.index import Index, Place, StoredFile
+from cachd.cache.layout import Layout, is_file, remove_tree, sync_folder
+from cachd.cache.partial import open_partial, readings, unmark, write_chunk
+from cachd.cache.recovery import recover
+from cachd.cache.verifier import VerifiedChunk
+from registry_core.domain.identifiers import ChunkId, Digest
+from registry_core.domain.manifest import Chunk, Manifest, ModelFile
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What a version still lacks, as `begin` found it.
+
+    `missing`: in the order of the files. `local`: those of them that other files of this cache
+    hold, so that nothing has to travel. `bytes_there`: bytes of distinct chunks already in place.
+    """
+
+    manifest: Manifest
+    missing: tuple[Chunk, ...]
+    local: frozenset[ChunkId]
+    bytes_there: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenChunk:
+    """`length` bytes at `offset` of an open file; whoever got it closes `descriptor`."""
+
+    descriptor: int
+    offset: int
+    length: int
+
+
+class Cache:
+    """One process has a cache open at a time (CacheLocked otherwise)."""
+
+    def __init__(self, root: Path, lock_descriptor: int) -> None:
+        self._layout: Final = Layout(root)
+        self._lock_descriptor = lock_descriptor
+        self._lock = threading.Lock()
+        self._quiet = threading.Condition(self._lock)
+        self._changing = threading.Lock()
+        self._documents = DocumentFiles(self._layout)
+        self._index = Index()
+        self._claims: dict[Digest, bytes] = {}
+        self._bitmaps: dict[Digest, tuple[int, bytes]] = {}
+        self._manifests = recover(self._layout, self._documents, self._index)
+
+    @classmethod
+    def open(cls, root: str | os.PathLike[str]) -> Cache:
+        """Open or make the cache at `root`, tidying what a crash may have left."""
+        path = Path(root).absolute()
+        with disk_errors("open the cache", path):
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(Layout(path).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return cls(path, descriptor)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise CacheLocked(
+                f"cache {path} is in use by another process: stop it, or choose another directory"
+            ) from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def close(self) -> None:
+        """Let another process open it. Nothing is lost by not calling this."""
+        if self._lock_descriptor >= 0:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = -1
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Documents
+
+    def put_documents(self, digest: Digest, manifest: bytes, bundle: bytes, hint: bytes) -> None:
+        """Keep what describes a version, durably; IntegrityError if the manifest is another's."""
+        parsed = Manifest.parse(manifest)
+        self._documents.put(digest, Documents(manifest, bundle, hint))
+        with self._lock:
+            self._manifests[digest] = parsed
+
+    def documents(self, digest: Digest) -> Documents | None:
+        """What `put_documents` kept, or None."""
+        return self._documents.get(digest)
+
+    def document_path(self, digest: Digest, kind: DocumentKind) -> Path:
+        """Where a document lies, if it is there: immutable, replaced by rename only."""
+        return self._documents.path(digest, kind)
+
+    # Filling a version
+
+    def begin(self, manifest: Manifest) -> Filling:
+        """Make room for a version's files, or resume: says what is missing.
+
+        What an earlier process claims to have written is hashed again before it counts. The
+        version's manifest must have passed verification; it is kept from here on.
+        """
+        with self._changing:
+            self._documents.put_manifest(manifest)
+            with self._lock:
+                self._manifests[manifest.digest] = manifest
+                unknown = {
+                    file.chunk_root: file
+                    for file in manifest.files
+                    if file.chunks and self._index.file(file.chunk_root) is None
+                }
+            self._adopt(list(unknown.values()))
+            with self._lock:
+                missing = self._index.missing(manifest)
+                local = frozenset(c for c in missing if self._index.holding(c) is not None)
+        return Filling(
+            manifest,
+            tuple(missing.values()),
+            local,
+            sum(c.length for c in manifest.unique_chunks.values() if c.id not in missing),
+        )
+
+    def store(self, verified: VerifiedChunk) -> None:
+        """Write a verified chunk at every place that wants it, and offer it from then on."""
+        if not isinstance(verified, VerifiedChunk):
+            raise TypeError("the cache stores verified chunks only: see cachd.cache.verifier")
+        with self._lock:
+            wanting = self._index.wanting(verified.chunk.id)
+            by_file: dict[StoredFile, list[Place]] = {}
+            for place in wanting:
+                by_file.setdefault(place.stored, []).append(place)
+            for stored in by_file:
+                stored.writers += 1
+        written: list[Place] = []
+        try:
+            for places in by_file.values():
+                write_chunk(self._layout, verified, places)
+                written.extend(places)
+        except CacheUnavailable:
+            if any(not stored.gone for stored in by_file):
+                raise  # otherwise the version was dropped meanwhile, its files with it
+        finally:
+            with self._quiet:
+                for stored in by_file:
+                    stored.writers -= 1
+                self._index.fill(verified.chunk.id, written)
+                self._quiet.notify_all()
+
+    def publish(self, manifest: Manifest) -> Path:
+        """The version's directory, made visible in one step once all chunks are there.
+
+        Idempotent. VersionIncomplete if chunks are missing.
+        """
+        final = self.published(manifest.digest)
+        if final is not None:
+            return final
+        with self._changing:
+            for stored in self._whole_files(manifest):
+                if not stored.complete:
+                    publish.sync_partial(self._layout, stored)
+                    with self._lock:
+                        publish.rename_to_blob(self._layout, stored)
+                        stored.complete = True
+            return self.published(manifest.digest) or publish.build_version(self._layout, manifest)
+
+    def published(self, digest: Digest) -> Path | None:
+        """The version's directory if it is visible."""
+        path = self._layout.version(digest)
+        return path if path.is_dir() else None
+
+    def versions(self) -> dict[Digest, Manifest]:
+        """The versions that are known here, visible or not."""
+        with self._lock:
+            return dict(self._manifests)
+
+    # What is held
+
+    def locate(self, chunk_id: ChunkId) -> tuple[Path, int, int] | None:
+        """(path, offset, length) of verified bytes. The file may be renamed at any time: to read
+        it use `open_chunk`."""
+        with self._lock:
+            place = self._index.holding(chunk_id)
+            return None if place is None else self._locate(place)
+
+    def open_chunk(self, chunk_id: ChunkId) -> OpenChunk | None:
+        """The verified chunk, opened for reading, or None if it is not held."""
+        for _ in range(limits.OPEN_ATTEMPTS_MAX):
+            found = self.locate(chunk_id)
+            if found is None:
+                return None
+            path, offset, length = found
+            try:
+                return OpenChunk(os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, length)
+            except FileNotFoundError:
+                continue  # published or dropped between the two
+        return None
+
+    def have(self, digest: Digest) -> bytes | None:
+        """One bit per chunk of `manifest.unique_chunks`, least significant first; None if the
+        version is not known here. Bits are set from the first verified chunk on."""
+        with self._lock:
+            manifest = self._manifests.get(digest)
+            if manifest is None:
+                return None
+            changes, bitmap = self._bitmaps.get(digest, (-1, b""))
+            if changes != self._index.changes:
+                bitmap = self._index.bitmap(manifest)
+                self._bitmaps[digest] = (self._index.changes, bitmap)
+            return bitmap
+
+    def announce_claims(self, digest: Digest, bitmap: bytes) -> None:
+        """Tell peers which chunks this node is taking from the origin now. Not kept on disk."""
+        with self._lock:
+            if any(bitmap):
+                self._claims[digest] = bitmap
+            else:
+                self._claims.pop(digest, None)
+
+    def claims(self, digest: Digest) -> bytes:
+        """What was announced last, or nothing."""
+        with self._lock:
+            return self._claims.get(digest, b"")
+
+    def condemn(self, chunk_id: ChunkId) -> None:
+        """The bytes held of this chunk turned out damaged: the files that hold them are no source
+        any more. Their names in `blobs/` go, so that the next fetch makes sound ones."""
+        with self._changing:
+            while True:
+                with self._lock:
+                    place = self._index.holding(chunk_id)
+                if place is None:
+                    return
+                self._remove_file(place.stored)
+
+    # Whole versions
+
+    def verify(self, manifest: Manifest, cancel: threading.Event | None = None) -> list[str]:
+        """Hash every file of a visible version again; the paths (in the version) that are damaged.
+
+        Damaged files are no source any more; to heal, `drop` the version and fetch it again.
+        """
+        folder = self._layout.version(manifest.digest)
+        bad = audit.damaged_files(manifest, folder, cancel)
+        with self._changing:
+            for file in manifest.files:
+                stored = self._index.file(file.chunk_root) if file.path in bad else None
+                if stored is not None:
+                    self._remove_file(stored)
+        return bad
+
+    def drop(self, digest: Digest) -> None:
+        """Remove a version, its documents, and the files that no other version needs."""
+        with self._changing:
+            visible = self.published(digest)
+            if visible is not None:
+                with disk_errors("drop a version", visible):
+                    aside = self._layout.tmp / f"{digest.hex}.{os.urandom(8).hex()}"
+                    visible.chmod(0o755)
+                    visible.rename(aside)
+                    sync_folder(self._layout.versions)
+                    remove_tree(aside)
+            with self._lock:
+                manifest = self._manifests.pop(digest, None)
+                self._claims.pop(digest, None)
+                self._bitmaps.pop(digest, None)
+                needed = {f.chunk_root for m in self._manifests.values() for f in m.files}
+            self._documents.remove(digest)
+            for file in manifest.files if manifest else ():
+                stored = self._index.file(file.chunk_root)
+                if stored is not None and file.chunk_root not in needed:
+                    self._remove_file(stored)
+
+    # Inside; `_changing` is held
+
+    def _adopt(self, files: list[ModelFile]) -> None:
+        """Index files that lie on disk or are new, after hashing what they claim to hold."""
+        claims: dict[bytes, bytearray] = {}
+        for file in files:
+            if is_file(self._layout.blob(file.chunk_root), file.size):
+                claims[file.chunk_root] = bytearray(b"\1" * len(file.chunks))
+            else:
+                claims[file.chunk_root] = open_partial(self._layout, file)
+        checks = [
+            reading
+            for file in files
+            for reading in readings(self._claiming_path(file), file, claims[file.chunk_root])
+        ]
+        for reading in audit.damaged(checks):
+            root, position = reading.key
+            claims[root][position] = 0
+            if reading.path == self._layout.partial(root):
+                unmark(self._layout, root, position)
+        for file in files:
+            self._index_file(file, claims[file.chunk_root])
+
+    def _claiming_path(self, file: ModelFile) -> Path:
+        blob = self._layout.blob(file.chunk_root)
+        return blob if is_file(blob, file.size) else self._layout.partial(file.chunk_root)
+
+    def _index_file(self, file: ModelFile, have: bytearray) -> None:
+        complete = self._claiming_path(file) == self._layout.blob(file.chunk_root)
+        if complete and not all(have):
+            with disk_errors("remove a damaged file", self._layout.blobs):
+                self._layout.blob(file.chunk_root).unlink()
+            have, complete = open_partial(self._layout, file), False
+        with self._lock:
+            self._index.add(StoredFile(file, have, complete=complete))
+
+    def _whole_files(self, manifest: Manifest) -> list[StoredFile]:
+        """The version's files once nobody writes to them, or VersionIncomplete."""
+        with self._quiet:
+            roots = dict.fromkeys(file.chunk_root for file in manifest.files if file.chunks)
+            found = [self._index.file(root) for root in roots]
+            files = [stored for stored in found if stored is not None and all(stored.have)]
+            if len(files) != len(roots):
+                raise VersionIncomplete(
+                    f"version {manifest.digest} lacks {len(self._index.missing(manifest))} "
+                    "chunks: fetch them first"
+                )
+            self._quiet.wait_for(_idle(files))
+            return files
+
+    def _remove_file(self, stored: StoredFile) -> None:
+        with self._lock:
+            self._index.remove(stored)
+        with disk_errors("remove a file", self._layout.root):
+            for path in (
+                self._layout.blob(stored.root),
+                self._layout.have(stored.root),
+                self._layout.partial(stored.root),
+            ):
+                path.unlink(missing_ok=True)
+
+    def _locate(self, place: Place) -> tuple[Path, int, int]:
+        root = place.stored.root
+        path = self._layout.blob(root) if place.stored.complete else self._layout.partial(root)
+        return path, place.offset, place.chunk.length
+
+
+def _idle(files: list[StoredFile]) -> Callable[[], bool]:
+    return lambda: not any(stored.writers for stored in files)

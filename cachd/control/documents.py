@@ -1,0 +1,124 @@
+"""JSON bodies of the control API as typed records, shared by authority and clients.
+
+Requests refuse unknown fields; answers may grow, so clients ignore what they do not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from registry_core.domain.entry import Entry
+from registry_core.errors import InvalidInput
+from registry_core.ledger.ledger import Change
+from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+
+T = TypeVar("T")
+
+
+class ChangeBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Who changes something, why, and in which request."""
+
+    actor: str
+    reason: str = ""
+    request_id: str = ""
+
+    def change(self) -> Change:
+        return Change(self.actor, self.reason, self.request_id)
+
+    @classmethod
+    def of(cls, change: Change) -> ChangeBody:
+        return cls(change.actor, change.reason, change.request_id)
+
+
+class RegisterBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A version whose manifest, bundle, hint and packs are in the origin already."""
+
+    manifest: str
+    bundle: str
+    chunk_bytes: int
+    change: ChangeBody
+    tags: dict[str, str] = {}
+    notes: str = ""
+
+
+class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A DSSE envelope over a move; with no signatures the authority signs, where it may."""
+
+    envelope: dict[str, Any]
+    change: ChangeBody
+
+
+class ChoiceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Toggle the version in force."""
+
+    change: ChangeBody
+
+
+class RegistryBody(msgspec.Struct):
+    """What a client must know to work with a registry. `root` and `policy` are canonical text."""
+
+    registry: str
+    root: str
+    policy: str
+    origin_url: str
+    origin_options: dict[str, Any]
+
+
+class ModelsBody(msgspec.Struct):
+    models: list[ModelRecord]
+
+
+class VersionsBody(msgspec.Struct):
+    versions: list[VersionRecord]
+
+
+class StagesBody(msgspec.Struct):
+    stages: list[StageRecord]
+
+
+class RegisteredBody(msgspec.Struct):
+    version: VersionRecord
+    created: bool
+
+
+class ResolvedBody(msgspec.Struct):
+    version: VersionRecord
+    stage: StageRecord | None
+
+
+class EntryBody(msgspec.Struct):
+    """A log entry as a reader sees it."""
+
+    sequence: int
+    time_ms: int
+    actor: str
+    type: str
+    subject: str
+    before: Any
+    after: Any
+    reason: str
+    request_id: str
+
+    @classmethod
+    def of(cls, entry: Entry) -> EntryBody:
+        return cls(
+            entry.sequence, entry.time_ms, entry.actor, entry.type.value, entry.subject,
+            entry.before, entry.after, entry.reason, entry.request_id,
+        )  # fmt: skip
+
+
+class HistoryBody(msgspec.Struct):
+    entries: list[EntryBody]
+
+
+def decode(kind: type[T], data: bytes, what: str) -> T:
+    """`data` as `kind`, or InvalidInput that names the offending field."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{what} is not valid: {error}") from error
+
+
+encode = msgspec.json.encode

@@ -1,0 +1,26 @@
+"""Bounds of the control API and of what daemons tell each other, with their relations."""
+
+from __future__ import annotations
+
+MIB = 1024 * 1024
+
+REQUEST_BODY_MAX = 4 * MIB
+NODES_MAX = 10_000
+CHECKPOINT_IDLE_S = 60.0
+"""The authority signs a fresh checkpoint after this long without a change."""
+
+REPORT_INTERVAL_S = 5.0
+REPORT_DEBOUNCE_S = 0.02
+SILENT_AFTER_MS = 15_000
+"""A node that was not heard of for this long is no source of chunks and shown as silent."""
+
+STREAM_IDLE_S_MAX = 150.0
+"""A log stream without even a checkpoint for this long is taken for dead."""
+STREAM_BUFFER_MAX = 512 * MIB
+RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
+
+STAGES_PER_NODE_MAX = 10_000
+
+assert SILENT_AFTER_MS >= 3 * REPORT_INTERVAL_S * 1000, "two lost reports do not silence a node"
+assert STREAM_IDLE_S_MAX > 2 * CHECKPOINT_IDLE_S

@@ -1,0 +1,169 @@
+"""Control over HTTP: the same Registry calls, on a ledger that an authority owns.
+
+Bulk bytes do not pass through the authority: the client learns the origin's URL and reads and
+writes chunks there with its own credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from cachd.control import documents
+from cachd.control.documents import ChangeBody
+from cachd.control.http import HttpClient
+from cachd.control.log_frames import CHECKPOINT, FrameParser
+from cachd.control.reports import NodesBody, SeenReport
+from registry_core.control import VersionDraft
+from registry_core.domain.entry import Entry, EntryType, LogRecord
+from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
+from registry_core.domain.manifest import Manifest
+from registry_core.domain.move import Move
+from registry_core.domain.policy import Policy, Root
+from registry_core.errors import NotFound
+from registry_core.ledger.ledger import Change
+from registry_core.ledger.queries import Resolved
+from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+from registry_core.origin.store import Origin
+from registry_core.registry import Registry
+from registry_core.trust.dsse import Envelope
+from registry_core.trust.keys import Keyring
+from registry_core.trust.move import PAYLOAD_TYPE
+
+
+def connect(url: str, keys: Keyring, actor: str) -> Registry:
+    """A Registry over the authority at `url`; `keys` sign what this caller pushes and promotes."""
+    control = RemoteControl(HttpClient(url))
+    about = control.about()
+    return Registry(control, Origin.open(about.origin_url, about.origin_options), keys, actor)
+
+
+class RemoteControl:
+    """Thread-safe. Errors are those of registry_core, and AuthorityUnavailable."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self._about: documents.RegistryBody | None = None
+
+    def about(self) -> documents.RegistryBody:
+        if self._about is None:
+            self._about = self._get(documents.RegistryBody, "/v1/registry")
+        return self._about
+
+    def root(self) -> Root:
+        return Root.parse(self.about().root.encode())
+
+    def policy(self) -> Policy:
+        fresh = self._get(documents.RegistryBody, "/v1/registry")
+        return Policy.parse(fresh.policy.encode())
+
+    def origin_url(self) -> str:
+        return self.about().origin_url
+
+    def find_model(self, model: ModelName) -> ModelRecord | None:
+        return self._find(ModelRecord, f"/v1/models/{model}")
+
+    def models(self) -> Sequence[ModelRecord]:
+        return self._get(documents.ModelsBody, "/v1/models").models
+
+    def find_version(self, model: ModelName, digest: Digest) -> VersionRecord | None:
+        return self._find(VersionRecord, f"/v1/models/{model}/versions/{digest}")
+
+    def versions(self, model: ModelName, *, newest: int) -> Sequence[VersionRecord]:
+        path = f"/v1/models/{model}/versions?newest={newest}"
+        return self._get(documents.VersionsBody, path).versions
+
+    def find_stage(self, model: ModelName, stage: StageName) -> StageRecord | None:
+        return self._find(StageRecord, f"/v1/models/{model}/stages/{stage}")
+
+    def stages(self, model: ModelName) -> Sequence[StageRecord]:
+        return self._get(documents.StagesBody, f"/v1/models/{model}/stages").stages
+
+    def resolve(self, ref: VersionRef) -> Resolved:
+        pointer = f"@{ref.stage}" if ref.stage else f"@{ref.digest}" if ref.digest else None
+        text = f"{ref.model}{pointer or f'/{ref.number}'}"
+        body = self._get(documents.ResolvedBody, "/v1/resolve?" + urlencode({"ref": text}))
+        return Resolved(body.version, body.stage)
+
+    def history(self, model: ModelName, *, newest: int) -> Sequence[Entry]:
+        path = f"/v1/models/{model}/history?newest={newest}"
+        return [_entry(body) for body in self._get(documents.HistoryBody, path).entries]
+
+    def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
+        body = documents.RegisterBody(
+            manifest=str(Manifest.parse(draft.manifest).digest),
+            bundle=hashlib.sha256(draft.bundle).hexdigest(),
+            chunk_bytes=draft.chunk_bytes,
+            change=ChangeBody.of(change),
+            tags=draft.tags,
+            notes=draft.notes,
+        )
+        path = f"/v1/models/{draft.model}/versions"
+        answer = self._post(documents.RegisteredBody, path, body)
+        return answer.version, answer.created
+
+    def move(
+        self, move: Move, envelope: Envelope | None, guard: Guard, change: Change
+    ) -> StageRecord:
+        signed = envelope or Envelope(PAYLOAD_TYPE, move.statement(), ())
+        body = documents.MoveBody(signed.to_json(), ChangeBody.of(change))
+        path = f"/v1/models/{move.model}/stages/{move.stage}/move"
+        return self._post(StageRecord, path, body, guard)
+
+    def choose(
+        self, model: ModelName, stage: StageName, guard: Guard, change: Change
+    ) -> StageRecord:
+        body = documents.ChoiceBody(ChangeBody.of(change))
+        return self._post(StageRecord, f"/v1/models/{model}/stages/{stage}/choice", body, guard)
+
+    def status(self, model: ModelName) -> dict[str, Any]:
+        """Desired and observed version of each stage of `model` on each node."""
+        shown: dict[str, Any] = msgspec.json.decode(
+            self._client.request("GET", f"/v1/models/{model}/status")
+        )
+        return shown
+
+    def nodes(self) -> list[SeenReport]:
+        return self._get(NodesBody, "/v1/nodes").nodes
+
+    def log(self) -> tuple[list[LogRecord], bytes]:
+        """The whole log as of now and the checkpoint that covers it."""
+        records: list[LogRecord] = []
+        parser = FrameParser()
+        for piece in self._client.stream("/v1/log?after=0&follow=0"):
+            for frame in parser.feed(piece):
+                if frame.kind == CHECKPOINT:
+                    return records, frame.payload
+                records.append(LogRecord.decode(frame.payload))
+        raise NotFound("the authority's log ended without a checkpoint")
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _get(self, kind: type[documents.T], path: str) -> documents.T:
+        data = self._client.request("GET", quote(path, safe="/?=&:%@+"))
+        return documents.decode(kind, data, "the authority's answer")
+
+    def _find(self, kind: type[documents.T], path: str) -> documents.T | None:
+        try:
+            return self._get(kind, path)
+        except NotFound:
+            return None
+
+    def _post(
+        self, kind: type[documents.T], path: str, body: msgspec.Struct, guard: Guard | None = None
+    ) -> documents.T:
+        headers = {"If-Match": f'"{guard}"'} if guard is not None else {}
+        data = self._client.request("POST", path, documents.encode(body), headers)
+        return documents.decode(kind, data, "the authority's answer")
+
+
+def _entry(body: documents.EntryBody) -> Entry:
+    return Entry(
+        body.sequence, body.time_ms, body.actor, EntryType(body.type), body.subject,
+        body.before, body.after, body.reason, body.request_id,
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""What a node tells the authority about itself, and what it is told in return. Soft state."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PointBody(msgspec.Struct):
+    """A version that is desired or observed under a stage's `generation.choice`."""
+
+    generation: int
+    choice: int
+    number: int
+    digest: str
+
+
+class StageReport(msgspec.Struct):
+    """One stage on one node. Bytes are those of the fetch of the version now desired.
+
+    `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
+    `received_ns` and `switched_ns` are CLOCK_MONOTONIC of that host: when the change now in force
+    arrived, and when the last worker switched to it; `rollback_ms` their distance after a rollback.
+    """
+
+    model: str
+    stage: str
+    state: str
+    detail: str = ""
+    desired: PointBody | None = None
+    observed: PointBody | None = None
+    flip: int = 0
+    workers: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_from_origin: int = 0
+    bytes_from_peers: int = 0
+    bytes_local: int = 0
+    received_ns: int = 0
+    flipped_ns: int = 0
+    switched_ns: int = 0
+    flip_ms: float | None = None
+    rollback_ms: float | None = None
+
+
+class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
+    """A node as it describes itself; `peer` is where it serves chunks, host:port."""
+
+    node: str
+    incarnation: int
+    region: str
+    peer: str
+    log_size: int
+    stages: list[StageReport]
+    bytes_from_origin: int = 0
+    bytes_from_peers: int = 0
+    bytes_local: int = 0
+    bytes_served: int = 0
+    alarm: str = ""
+
+
+class PeerBody(msgspec.Struct):
+    """Another node of the registry, as a source of chunks."""
+
+    node: str
+    peer: str
+    region: str
+    incarnation: int
+
+
+class ReportAnswer(msgspec.Struct):
+    """The nodes that were heard of lately, without the one that asks."""
+
+    peers: list[PeerBody]
+
+
+class SeenReport(msgspec.Struct):
+    """A report with when it came (Unix milliseconds); `silent` when that is too long ago."""
+
+    report: NodeReport
+    seen_ms: int
+    silent: bool
+
+
+class NodesBody(msgspec.Struct):
+    nodes: list[SeenReport]

@@ -1,0 +1,48 @@
+"""An authority and a node in one process, for a laptop. The same parts, over the same loopback
+sockets; only the processes are one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cachd.authority.daemon import Authority
+from cachd.listen import Address
+from cachd.node.config import NodeConfig, StagePattern, node_name
+from cachd.node.daemon import Node
+
+
+class Dev:
+    """`start`, then `stop`: the authority first up and last down."""
+
+    def __init__(
+        self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
+        serve: tuple[StagePattern, ...], grace_s: float, ready_timeout_s: float,
+    ) -> None:  # fmt: skip
+        self._authority = Authority(home, listen)
+        self._home = home
+        self._settings = (region, data, run, serve, grace_s, ready_timeout_s)
+        self._node: Node | None = None
+
+    async def start(self) -> dict[str, object]:
+        ready = await self._authority.start()
+        region, data, run, serve, grace_s, ready_timeout_s = self._settings
+        self._node = Node(
+            NodeConfig(
+                name=node_name(None),
+                region=region,
+                authority_url=self._authority.url,
+                root_file=self._home / "root.json",
+                data=data,
+                run=run,
+                listen=Address("127.0.0.1", 0),
+                serve=serve,
+                grace_s=grace_s,
+                ready_timeout_s=ready_timeout_s,
+            )
+        )
+        return ready | await self._node.start() | {"ready": "dev"}
+
+    async def stop(self) -> None:
+        if self._node is not None:
+            await self._node.stop()
+        await self._authority.stop()

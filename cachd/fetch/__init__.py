@@ -1,0 +1,17 @@
+"""Fetching a version: decide, move, verify, store.
+
+plan        pure: what to take from whom, given a view of the swarm
+placement   pure: rendezvous hashing, which node claims which chunk from the origin
+settings    times and counts that a fetch goes by
+swarm       the mutable state of one fetch, owned by its coordinator
+blame       what a failure means for its source: wait, refuse, ban
+sources     one chunk from a peer, the origin or the local cache, verified
+executor    worker and scout threads: they do I/O and hand events back
+fetcher     `Fetcher`: the coordinator's loop, and the public entry
+documents   manifest, bundle and hint of a version, verified by digest
+report      progress, the final report, complaints
+errors      what a fetch raises
+
+Import direction: fetch -> peer -> cache -> registry_core. Threads and blocking sockets only; an
+event loop calls `fetch` with asyncio.to_thread.
+"""

@@ -1,0 +1,77 @@
+"""What a failed attempt means for its source. Pure, on the coordinator's state.
+
+A peer that gives wrong bytes or breaks the protocol is not asked again in this fetch. An origin
+is: one damaged object says little of the others, so only that chunk is refused, until too many
+are. Being busy is no failure. What only this node can mend (its disk) ends the fetch.
+"""
+
+from __future__ import annotations
+
+from cachd import limits
+from cachd.cache.errors import CacheError
+from cachd.fetch.plan import Fixed
+from cachd.fetch.swarm import Attempt, PeerSourceState, SourceState, Swarm
+from cachd.peer.errors import PeerBusy, PeerError, PeerMisbehaved
+from registry_core.errors import IntegrityError, NotFound, OriginError, RegistryError
+
+
+class LocalCopyGone(RegistryError):
+    """The cache does not hold, or not soundly, what it was to be copied from."""
+
+    code = "local_copy_gone"
+
+
+def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> None:
+    """Note the failure, or raise `error` if it is not the source's."""
+    state = swarm.state_of(attempt.source)
+    state.last_error = str(error)
+    swarm.again(attempt)
+    if attempt.abandoned:
+        return
+    match attempt.source, error:
+        case _, CacheError():
+            raise error
+        case Fixed.LOCAL, LocalCopyGone() | IntegrityError():
+            swarm.local.discard(attempt.wanted.chunk.id)
+            swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
+        case Fixed.ORIGIN, IntegrityError() | NotFound() | OriginError(retryable=False):
+            _refuse_at_origin(swarm, attempt, error)
+        case Fixed.ORIGIN, OriginError():
+            _fail(swarm, state, now_s)
+            if state.failures >= swarm.settings.origin_failures_max:
+                swarm.complain(attempt.source, None, str(error))
+                swarm.ban(attempt.source, f"gave up: {error}")
+        case _, IntegrityError() | PeerMisbehaved():
+            swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
+            swarm.ban(attempt.source, f"banned: {error}")
+        case _, PeerBusy():
+            state.busy += 1
+            state.retry_at_s = now_s + swarm.settings.busy_s(state.busy - 1)
+        case _, PeerError():
+            _fail(swarm, state, now_s)
+        case _:
+            raise error
+
+
+def judge_poll(swarm: Swarm, peer: PeerSourceState, error: PeerError, now_s: float) -> None:
+    """A peer did not tell what it has."""
+    peer.last_error = str(error)
+    if isinstance(error, PeerMisbehaved):
+        swarm.complain(peer.address.node_id, None, str(error))
+        swarm.ban(peer.address.node_id, f"banned: {error}")
+    else:
+        _fail(swarm, peer, now_s)
+
+
+def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:
+    swarm.origin_lacks[attempt.wanted.chunk.id] = str(error)
+    swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
+    refused = swarm.fixed[Fixed.ORIGIN]
+    refused.busy += 1
+    if refused.busy >= limits.ORIGIN_REFUSED_MAX:
+        swarm.ban(attempt.source, f"too many damaged or missing chunks, last: {error}")
+
+
+def _fail(swarm: Swarm, state: SourceState, now_s: float) -> None:
+    state.retry_at_s = max(state.retry_at_s, now_s + swarm.settings.backoff_s(state.failures))
+    state.failures += 1

@@ -1,0 +1,47 @@
+"""Times and counts that a fetch goes by. Bounds on what it holds are in cachd.limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cachd import limits
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSettings:
+    """Seconds, unless the name says otherwise. The defaults suit a LAN."""
+
+    threads: int = limits.FETCH_THREADS
+    niceness: int = 5
+    """Workers serving requests on this host go first."""
+    have_refresh_s: float = 0.075
+    peers_refresh_s: float = 1.0
+    first_contact_s: float = 0.3
+    """The origin waits this long for every peer's first answer."""
+    expected_s: float = 0.5
+    """A peer that answers but does not know the version yet is taken to begin within this time,
+    because a fleet is told of a version at about the same moment."""
+    claim_timeout_s: float = 5.0
+    """A node that made no progress for this long is not waited for any more."""
+    stall_timeout_s: float = 60.0
+    """Nothing stored for this long: the fetch fails."""
+    backoff_first_s: float = 0.1
+    backoff_max_s: float = 5.0
+    busy_first_s: float = 0.02
+    busy_max_s: float = 0.5
+    peer_failures_max: int = 5
+    origin_failures_max: int = 6
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.threads <= limits.FETCH_THREADS_MAX:
+            raise ValueError(f"threads is 1 to {limits.FETCH_THREADS_MAX}, not {self.threads}")
+        if not self.first_contact_s <= self.expected_s < self.claim_timeout_s:
+            raise ValueError("expected: first_contact_s <= expected_s < claim_timeout_s")
+        if self.claim_timeout_s >= self.stall_timeout_s:
+            raise ValueError("claim_timeout_s must be below stall_timeout_s, or no claim passes on")
+
+    def backoff_s(self, failures: int) -> float:
+        return float(min(self.backoff_max_s, self.backoff_first_s * 2 ** min(failures, 16)))
+
+    def busy_s(self, times: int) -> float:
+        return float(min(self.busy_max_s, self.busy_first_s * 2 ** min(times, 16)))

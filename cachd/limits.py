@@ -1,0 +1,59 @@
+"""Every bound on what the daemons hold, with the relations between them asserted.
+
+Bytes unless the name says otherwise. Bounds of formats and documents are in
+`registry_core.domain.limits`; those of serving in `cachd.serve`.
+"""
+
+from __future__ import annotations
+
+from registry_core.domain import limits as domain
+
+KIB = domain.KIB
+MIB = domain.MIB
+
+# Cache
+HASH_SLICE = 256 * KIB  # fits a core's L2, and large enough that hashing releases the GIL
+COPY_SLICE = 1 * MIB
+DISK_THREADS = 2  # hashing what lies on disk, syncing files, populating
+POPULATE_STEP = 32 * MIB  # between two looks at `cancel`
+OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found and being opened
+
+# Peer protocol
+REQUEST_PAYLOAD_MAX = 64
+HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
+HAVE_PAYLOAD_MAX = 2 * HAVE_BITMAP_MAX
+
+# Peer server
+SERVER_CONNECTIONS_MAX = 512
+SERVER_UPLOAD_SLOTS = 16  # chunks leaving at once; beyond it the answer is BUSY
+SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests
+SERVER_SEND_STEP = 256 * KIB
+SERVER_SEND_STEP_TIMEOUT_S = 10.0  # a reader slower than one step in this time is cut off
+SERVER_WATCH_INTERVAL_S = 0.25
+
+# Peer client
+CONNECT_TIMEOUT_S = 2.0
+RECEIVE_TIMEOUT_S = 2.0  # one system call
+PROGRESS_WINDOW_S = 5.0
+PROGRESS_BYTES_MIN = 256 * KIB  # per window while an answer is under way, unless less is left
+DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was announced
+
+# Fetch
+FETCH_THREADS = 4
+FETCH_THREADS_MAX = 64
+SCOUT_THREADS = 2
+OUTSTANDING_MAX = 64 * MIB
+QUEUED_PER_THREAD = 2  # so that a thread finds its next chunk without waiting for the coordinator
+PEERS_MAX = 64
+PLAN_WINDOW_CHUNKS = 4_096  # the planner looks at a random sample of this many missing chunks
+CONNECTIONS_PER_THREAD_MAX = 16
+COMPLAINTS_MAX = 256
+ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
+
+assert HASH_SLICE <= COPY_SLICE <= domain.CHUNK_SMALL
+assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chunks travel at once"
+assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"
+assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S
+assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
+assert SERVER_UPLOAD_SLOTS >= FETCH_THREADS
+assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S

@@ -1,0 +1,204 @@
+"""The `cachd` command: one subcommand per daemon. Only here errors are printed and mapped to exit
+codes; each daemon says on standard output, in one JSON line, when it is ready and where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import click
+import uvloop
+
+from cachd.listen import Address
+from cachd.logs import configure_logs
+from registry_core.errors import RegistryError
+
+_GRACE_S_DEFAULT = 900.0
+_READY_TIMEOUT_S_DEFAULT = 60.0
+
+
+class Daemon(Protocol):
+    """What the commands run."""
+
+    async def start(self) -> dict[str, object]:
+        """Begin to serve; what to say in the ready line."""
+        ...
+
+    async def stop(self) -> None: ...
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--log-level", default="info", show_default=True,
+              type=click.Choice(["debug", "info", "warning", "error"]))  # fmt: skip
+@click.version_option(package_name="cachd")
+def cli(log_level: str) -> None:
+    """The daemons of cachd: an authority owns a registry's ledger, a node serves models on a host."""
+    configure_logs(log_level)
+
+
+@cli.command()
+@click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The registry that `cachctl init` made.",
+)
+@click.option("--listen", default="127.0.0.1:7420", show_default=True, help="HOST:PORT, loopback.")
+def authority(home: Path, listen: str) -> None:
+    """Own a registry's ledger and serve its control API.
+
+    \b
+    Example:
+      cachd authority --home ~/.cachd/registry
+    """  # fmt: skip
+    from cachd.authority.daemon import Authority
+
+    run(lambda: Authority(home, Address.parse(listen)))
+
+
+def node_options(command: click.decorators.FC) -> click.decorators.FC:
+    """Options that `node` and `dev` share."""
+    for option in (
+        click.option("--ready-timeout-s", default=_READY_TIMEOUT_S_DEFAULT, show_default=True,
+                     help="Flip without workers that take longer than this to load."),
+        click.option("--grace-s", default=_GRACE_S_DEFAULT, show_default=True,
+                     help="How long the previous version stays resident after a flip."),
+        click.option("--serve", multiple=True, metavar="NAME@STAGE",
+                     help="Keep this stage resident before any worker asks; * and ? match."),
+        click.option("--run", "run_dir", type=click.Path(path_type=Path),
+                     help="Socket and flip page.  [default: DATA/run]"),
+        click.option("--data", required=True, type=click.Path(path_type=Path),
+                     help="Cache and replica; must last."),
+        click.option("--region", default="local", show_default=True),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@cli.command()
+@click.option("--name", help="Unique in the registry.  [default: the host's name]")
+@click.option("--authority", "authority_url", required=True, help="http://HOST:PORT")
+@click.option(
+    "--root",
+    "root_file",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="root.json of the registry: what this node trusts.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:7421",
+    show_default=True,
+    help="Where peers fetch chunks; HOST:PORT, loopback.",
+)
+@node_options
+def node(
+    name: str | None,
+    authority_url: str,
+    root_file: Path,
+    listen: str,
+    region: str,
+    data: Path,
+    run_dir: Path | None,
+    serve: tuple[str, ...],
+    grace_s: float,
+    ready_timeout_s: float,
+) -> None:
+    """Keep models resident on this host and serve them to its workers.
+
+    \b
+    Example:
+      cachd node --authority http://127.0.0.1:7420 --root root.json \\
+          --data /var/lib/cachd --run /run/cachd --serve 'minilm@production'
+    """  # fmt: skip
+    from cachd.node.config import NodeConfig, StagePattern, node_name
+    from cachd.node.daemon import Node
+
+    config = NodeConfig(
+        name=node_name(name),
+        region=region,
+        authority_url=authority_url,
+        root_file=root_file,
+        data=data,
+        run=run_dir or data / "run",
+        listen=Address.parse(listen),
+        serve=tuple(StagePattern.parse(text) for text in serve),
+        grace_s=grace_s,
+        ready_timeout_s=ready_timeout_s,
+    )
+    run(lambda: Node(config))
+
+
+@cli.command()
+@click.option(
+    "--home",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The registry that `cachctl init` made.",
+)
+@click.option("--listen", default="127.0.0.1:7420", show_default=True, help="Of the control API.")
+@node_options
+def dev(
+    home: Path,
+    listen: str,
+    region: str,
+    data: Path,
+    run_dir: Path | None,
+    serve: tuple[str, ...],
+    grace_s: float,
+    ready_timeout_s: float,
+) -> None:
+    """An authority and a node in one process, for a laptop.
+
+    \b
+    Example:
+      cachd dev --home ~/.cachd/registry --data ~/.cachd/node --serve '*@*'
+    """  # fmt: skip
+    from cachd.dev import Dev
+    from cachd.node.config import StagePattern
+
+    patterns = tuple(StagePattern.parse(text) for text in serve)
+    run(
+        lambda: Dev(
+            home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
+            serve=patterns, grace_s=grace_s, ready_timeout_s=ready_timeout_s,
+        )
+    )  # fmt: skip
+
+
+def run(make: Callable[[], Daemon]) -> None:
+    """Run a daemon until SIGTERM or SIGINT."""
+    uvloop.run(_serve(make()))
+
+
+async def _serve(daemon: Daemon) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    ready = await daemon.start()
+    sys.stdout.write(json.dumps(ready | {"pid": os.getpid()}) + "\n")
+    sys.stdout.flush()
+    try:
+        await stopping.wait()
+    finally:
+        await daemon.stop()
+
+
+def main() -> None:
+    try:
+        cli(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except RegistryError as error:
+        sys.stderr.write(f"cachd: {error}\n")
+        sys.exit(8)

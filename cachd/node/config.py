@@ -1,0 +1,53 @@
+"""What a node is told at start, parsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from socket import gethostname
+
+from cachd.listen import Address
+from registry_core.domain.identifiers import NodeId, StageRef
+from registry_core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class StagePattern:
+    """`NAME@STAGE`, each part with `*` and `?` as in file names."""
+
+    model: str
+    stage: str
+
+    @classmethod
+    def parse(cls, text: str) -> StagePattern:
+        model, at, stage = text.partition("@")
+        if not at or not model or not stage:
+            raise InvalidInput(f"{text!r:.150} is not NAME@STAGE, for example 'minilm@production'")
+        return cls(model, stage)
+
+    def matches(self, ref: StageRef) -> bool:
+        return fnmatchcase(ref.model.text, self.model) and fnmatchcase(ref.stage.text, self.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """`data` holds replica and cache and must last; `run` holds socket and flip page."""
+
+    name: NodeId
+    region: str
+    authority_url: str
+    root_file: Path
+    data: Path
+    run: Path
+    listen: Address
+    serve: tuple[StagePattern, ...]
+    grace_s: float
+    ready_timeout_s: float
+
+
+def node_name(given: str | None) -> NodeId:
+    """The name given, or one made of the host's name."""
+    if given is not None:
+        return NodeId.parse(given)
+    return NodeId.parse(gethostname().lower().replace("_", "-").strip("-.") or "node")

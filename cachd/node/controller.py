@@ -1,0 +1,72 @@
+"""All stages of a node: from the replica to one driver per stage.
+
+Called after each applied batch of the log and when a worker asks for a stage. Drivers run in the
+daemon's task group. Event loop only; the replica is read in microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from random import Random
+
+from cachd.control.reports import StageReport
+from cachd.node.desired import desired_stages
+from cachd.node.residency import Residency
+from cachd.node.stage_driver import StageDriver
+from cachd.node.subscriptions import Subscriptions
+from cachd.serve.host import ServingHost
+from registry_core.domain.identifiers import Digest, StageRef
+from registry_core.ledger.replica import Replica
+
+
+class Controller:
+    """`start` drivers in `group`; `look` again whenever something may have changed."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        subscriptions: Subscriptions,
+        residency: Residency,
+        host: ServingHost,
+        group: asyncio.TaskGroup,
+        rng: Random,
+    ) -> None:
+        self._replica = replica
+        self._subscriptions = subscriptions
+        self._residency = residency
+        self._host = host
+        self._group = group
+        self._rng = rng
+        self._drivers: dict[StageRef, StageDriver] = {}
+
+    def look(self, received_ns: int | None = None) -> None:
+        """Tell each driver what the replica now says."""
+        received_ns = received_ns if received_ns is not None else time.monotonic_ns()
+        with self._replica.read() as txn:
+            desired = desired_stages(txn, self._subscriptions.wants)
+        for ref, stage in desired.items():
+            driver = self._drivers.get(ref)
+            if driver is None:
+                driver = StageDriver(ref, self._residency, self._host, self._rng)
+                self._drivers[ref] = driver
+                self._group.create_task(driver.run(), name=f"stage {ref}")
+            driver.want(stage, received_ns)
+
+    def ask(self, model: str, stage: str) -> None:
+        """A worker attached to a stage: serve it from now on."""
+        if self._subscriptions.ask(StageRef.parse(f"{model}@{stage}")):
+            self.look()
+
+    def reports(self) -> list[StageReport]:
+        found = (driver.report() for driver in self._drivers.values())
+        return [report for report in found if report is not None]
+
+    def wanted(self) -> set[Digest]:
+        """Versions that some stage serves or may roll back to."""
+        return {
+            digest
+            for driver in self._drivers.values()
+            if driver.desired is not None
+            for digest in driver.desired.digests
+        }

@@ -1,0 +1,206 @@
+"""A node: start, run, stop. The one task group of the daemon lives here.
+
+Starting needs neither authority nor peers: what the replica says and the cache holds is served.
+Order of stopping: the log and the report first, then fetches, then the peer server, the local
+socket, and the replica last. Workers keep serving throughout, and re-attach to the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import aiohttp
+import structlog
+
+from cachd.cache.cache import Cache
+from cachd.control.reports import NodeReport
+from cachd.fetch.executor import Fetcher
+from cachd.node.config import NodeConfig
+from cachd.node.controller import Controller
+from cachd.node.follower import LogFollower
+from cachd.node.identity import next_incarnation
+from cachd.node.origin_book import OriginBook
+from cachd.node.reporter import Reporter
+from cachd.node.residency import Residency
+from cachd.node.retention import Retention
+from cachd.node.subscriptions import Subscriptions
+from cachd.peer.directory import PeerAddress
+from cachd.peer.server import PeerServer
+from cachd.serve.host import ServingHost
+from registry_core.domain.identifiers import Digest
+from registry_core.domain.policy import Policy, Root
+from registry_core.errors import NotFound
+from registry_core.ledger import queries
+from registry_core.ledger.lmdb_store import LmdbStore
+from registry_core.ledger.replica import Replica
+
+_log = structlog.get_logger("cachd.node")
+
+
+class Node:
+    """`start`, then `stop`."""
+
+    def __init__(self, config: NodeConfig) -> None:
+        self._config = config
+        self._main: asyncio.Task[None] | None = None
+        self._started: asyncio.Future[dict[str, object]] | None = None
+
+    async def start(self) -> dict[str, object]:
+        """Begin to serve; what the ready line says. Raises what keeps the node from starting."""
+        self._started = asyncio.get_running_loop().create_future()
+        self._main = asyncio.create_task(self._run(), name="node")
+        await asyncio.wait({self._main, self._started}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._started.done():
+            await self._main
+        return await self._started
+
+    async def stop(self) -> None:
+        if self._main is not None:
+            self._main.cancel()
+            await asyncio.gather(self._main, return_exceptions=True)
+        _log.info("node stopped")
+
+    async def _run(self) -> None:
+        config = self._config
+        root = _read_root(config.root_file)
+        config.data.mkdir(parents=True, exist_ok=True)
+        incarnation = next_incarnation(config.data / "incarnation")
+        store = LmdbStore(config.data / "ledger", holder=f"cachd node {config.name}")
+        replica = Replica(store, root)
+        cache = Cache.open(config.data / "cache")
+        server = PeerServer(cache, config.listen.host, config.listen.port, incarnation)
+        try:
+            server.start()
+            async with aiohttp.ClientSession() as session:
+                parts = _Parts(config, replica, cache, server, session, incarnation)
+                await parts.run(self._ready)
+        finally:
+            server.stop()
+            cache.close()
+            replica.close()
+
+    def _ready(self, said: dict[str, object]) -> None:
+        if self._started is not None and not self._started.done():
+            self._started.set_result(said)
+
+
+class _Parts:
+    """The parts of a running node, wired."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        replica: Replica,
+        cache: Cache,
+        server: PeerServer,
+        session: aiohttp.ClientSession,
+        incarnation: int,
+    ) -> None:
+        self._config = config
+        self._replica = replica
+        self._server = server
+        self._incarnation = incarnation
+        self._rng = Random(f"{config.name}/{incarnation}")
+        self._reporter = Reporter(session, config.authority_url, config.name.text, self._describe)
+        self._host = ServingHost(
+            config.run,
+            grace_s=config.grace_s,
+            ready_timeout_s=config.ready_timeout_s,
+            on_attach=self._attached,
+            on_change=self._reporter.changed,
+        )
+        self._residency = Residency(
+            cache,
+            Fetcher(cache, config.name.text, incarnation),
+            OriginBook(config.data / "origin.json", config.authority_url),
+            peers=self._peers,
+            policy=self._policy,
+            on_change=self._reporter.changed,
+        )
+        self._subscriptions = Subscriptions(config.data / "subscriptions.json", config.serve)
+        self._retention = Retention(
+            cache,
+            self._residency,
+            wanted=lambda: self._controller.wanted() if self._controller else set(),
+            leased=lambda: {Digest.parse(text) for text in self._host.leased_digests()},
+            grace_s=config.grace_s,
+            clock=time.monotonic,
+        )
+        self._follower = LogFollower(
+            replica, session, config.authority_url, self._applied, self._rng
+        )
+        self._controller: Controller | None = None
+
+    async def run(self, ready: Callable[[dict[str, object]], None]) -> None:
+        """Until cancelled."""
+        await self._host.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._controller = Controller(
+                    self._replica, self._subscriptions, self._residency, self._host, group,
+                    self._rng,
+                )  # fmt: skip
+                self._controller.look()
+                group.create_task(self._follower.run(), name="follower")
+                group.create_task(self._reporter.run(), name="reporter")
+                group.create_task(self._retention.run(), name="retention")
+                ready(self._said())
+        finally:
+            await self._residency.stop()
+            await self._host.stop()
+
+    def _said(self) -> dict[str, object]:
+        return {
+            "ready": "node",
+            "name": self._config.name.text,
+            "peer": str(self._server.address),
+            "socket": str(self._config.run / "cachd.sock"),
+        }
+
+    def _applied(self, received_ns: int) -> None:
+        if self._controller is not None:
+            self._controller.look(received_ns)
+        self._reporter.changed()
+
+    def _attached(self, model: str, stage: str) -> None:
+        if self._controller is not None:
+            self._controller.ask(model, stage)
+
+    def _peers(self) -> list[PeerAddress]:
+        return [
+            PeerAddress.parse(peer.node, peer.peer, peer.region) for peer in self._reporter.peers
+        ]
+
+    def _policy(self) -> Policy:
+        with self._replica.read() as txn:
+            return queries.policy(txn)
+
+    def _describe(self) -> NodeReport:
+        residency = self._residency
+        return NodeReport(
+            node=self._config.name.text,
+            incarnation=self._incarnation,
+            region=self._config.region,
+            peer=str(self._server.address),
+            log_size=self._replica.size(),
+            stages=self._controller.reports() if self._controller else [],
+            bytes_from_origin=residency.bytes_from_origin,
+            bytes_from_peers=residency.bytes_from_peers,
+            bytes_local=residency.bytes_local,
+            bytes_served=self._server.bytes_sent,
+            alarm=self._follower.alarm,
+        )
+
+
+def _read_root(file: Path) -> Root:
+    try:
+        return Root.parse(file.read_bytes())
+    except OSError as error:
+        raise NotFound(
+            f"the root of trust {file} cannot be read ({error.strerror}): copy root.json from the "
+            "registry's directory to this host"
+        ) from error

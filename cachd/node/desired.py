@@ -1,0 +1,44 @@
+"""What the replica says this node should serve. Pure over one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from registry_core.domain.identifiers import Digest, ModelName, StageName, StageRef
+from registry_core.ledger import queries
+from registry_core.ledger.records import PointRecord, StageRecord, VersionRecord
+from registry_core.ledger.store import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredStage:
+    """`serve` is in force; `keep` is the other version of the current move, for a rollback."""
+
+    ref: StageRef
+    generation: int
+    choice: int
+    serve: VersionRecord
+    keep: VersionRecord | None
+
+    @property
+    def digests(self) -> set[Digest]:
+        versions = [self.serve, *([self.keep] if self.keep else [])]
+        return {Digest.parse(version.digest) for version in versions}
+
+
+def desired_stages(txn: Reader, wants: Callable[[StageRef], bool]) -> dict[StageRef, DesiredStage]:
+    """All stages that were moved and that `wants` says yes to."""
+    found: dict[StageRef, DesiredStage] = {}
+    for record in queries.stages(txn):
+        ref = StageRef(ModelName(record.model), StageName(record.stage))
+        if wants(ref):
+            found[ref] = _desired(txn, ref, record)
+    return found
+
+
+def _desired(txn: Reader, ref: StageRef, record: StageRecord) -> DesiredStage:
+    serve = queries.version(txn, ref.model, record.in_force.number)
+    other: PointRecord | None = record.version if record.choice % 2 else record.previous
+    keep = queries.version(txn, ref.model, other.number) if other else None
+    return DesiredStage(ref, record.generation, record.choice, serve, keep)

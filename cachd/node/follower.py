@@ -1,0 +1,96 @@
+"""The stream of the log into the local replica, resumed for ever.
+
+A round reads records until the checkpoint that covers them and applies them in one transaction, in
+a thread. Whatever fails (network, authority, a batch that does not verify) ends the connection;
+the next one asks for what is missing. A fork stops adoption for good and raises the alarm, while
+the node goes on serving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from random import Random
+
+import aiohttp
+import structlog
+
+from cachd.control.limits import (
+    RECONNECT_S_MAX,
+    RECONNECT_S_MIN,
+    STREAM_BUFFER_MAX,
+    STREAM_IDLE_S_MAX,
+)
+from cachd.control.log_frames import RECORD, Frame, FrameParser
+from registry_core.domain.entry import LogRecord
+from registry_core.errors import InvalidInput, RegistryError
+from registry_core.ledger.replica import ForkDetected, Replica
+
+_log = structlog.get_logger("cachd.node")
+
+
+class LogFollower:
+    """Runs until cancelled. `on_applied(received_ns)` is called after each batch with records;
+    `received_ns` is CLOCK_MONOTONIC when the batch's last bytes came in."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        session: aiohttp.ClientSession,
+        authority_url: str,
+        on_applied: Callable[[int], None],
+        rng: Random,
+    ) -> None:
+        self._replica = replica
+        self._session = session
+        self._url = authority_url.rstrip("/") + "/v1/log"
+        self._on_applied = on_applied
+        self._rng = rng
+        self.alarm = ""
+
+    async def run(self) -> None:
+        pause_s = RECONNECT_S_MIN
+        while True:
+            started = time.monotonic()
+            try:
+                await self._follow()
+            except ForkDetected as error:
+                self.alarm = str(error)
+                _log.error("log fork", error=str(error))
+                pause_s = RECONNECT_S_MAX
+            except (RegistryError, aiohttp.ClientError, TimeoutError, OSError) as error:
+                _log.info("log stream ended", error=str(error) or type(error).__name__)
+            if time.monotonic() - started > RECONNECT_S_MAX:
+                pause_s = RECONNECT_S_MIN
+            await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
+            pause_s = min(pause_s * 2, RECONNECT_S_MAX)
+
+    async def _follow(self) -> None:
+        after = await asyncio.to_thread(self._replica.size)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STREAM_IDLE_S_MAX)
+        async with self._session.get(
+            self._url, params={"after": str(after)}, timeout=timeout
+        ) as answer:
+            if answer.status != 200:
+                raise InvalidInput(f"the authority answered {answer.status} to the log's reader")
+            parser, batch, held = FrameParser(), list[LogRecord](), 0
+            async for piece in answer.content.iter_any():
+                received_ns = time.monotonic_ns()
+                for frame in parser.feed(piece):
+                    held += len(frame.payload)
+                    if held > STREAM_BUFFER_MAX:
+                        raise InvalidInput("the log's stream sends too much without a checkpoint")
+                    if await self._take(frame, batch, received_ns):
+                        batch, held = [], 0
+
+    async def _take(self, frame: Frame, batch: list[LogRecord], received_ns: int) -> bool:
+        """Add a record to the batch, or apply the batch under its checkpoint (True)."""
+        if frame.kind == RECORD:
+            batch.append(LogRecord.decode(frame.payload))
+            return False
+        await asyncio.to_thread(self._replica.apply, batch, frame.payload)
+        self.alarm = ""
+        if batch:
+            self._on_applied(received_ns)
+        return True

@@ -1,0 +1,66 @@
+"""Telling the authority what is served, and learning who the peers are.
+
+Reports go out at once after a change (a burst makes one report) and every few seconds without any.
+The peers of the last answer are kept while the authority is away. Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import aiohttp
+import msgspec
+import structlog
+
+from cachd.control.limits import REPORT_DEBOUNCE_S, REPORT_INTERVAL_S
+from cachd.control.reports import NodeReport, PeerBody, ReportAnswer
+
+_log = structlog.get_logger("cachd.node")
+
+
+class Reporter:
+    """`describe` makes the report; `peers` is what the authority answered last."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        authority_url: str,
+        node: str,
+        describe: Callable[[], NodeReport],
+    ) -> None:
+        self._session = session
+        self._url = f"{authority_url.rstrip('/')}/v1/nodes/{node}"
+        self._describe = describe
+        self._changed = asyncio.Event()
+        self.peers: list[PeerBody] = []
+
+    def changed(self) -> None:
+        """Something worth telling has changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._report()
+            try:
+                await asyncio.wait_for(self._changed.wait(), REPORT_INTERVAL_S)
+                await asyncio.sleep(REPORT_DEBOUNCE_S)
+            except TimeoutError:
+                pass
+            self._changed.clear()
+
+    async def _report(self) -> None:
+        body = msgspec.json.encode(self._describe())
+        timeout = aiohttp.ClientTimeout(total=REPORT_INTERVAL_S)
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.put(
+                self._url, data=body, headers=headers, timeout=timeout
+            ) as answer:
+                data = await answer.read()
+                if answer.status == 200:
+                    self.peers = msgspec.json.decode(data, type=ReportAnswer).peers
+                else:
+                    _log.warning("report refused", status=answer.status)
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            _log.debug("no report", error=str(error))

@@ -1,0 +1,139 @@
+"""One stage of one node: from what is desired to what is served.
+
+When the version in force is resident already (a rollback within grace), the flip is asked for at
+once and synchronously. Otherwise a task brings it; a newer desire replaces an older one at any
+point. After the version in force is served, the other one of the move is brought too, so that a
+rollback finds it resident. Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from random import Random
+
+import structlog
+
+from cachd.control.limits import RETRY_S_MAX, RETRY_S_MIN
+from cachd.control.reports import PointBody, StageReport
+from cachd.node.desired import DesiredStage
+from cachd.node.residency import Residency
+from cachd.serve.host import ServingHost, Target
+from cachd.serve.versions import ResidentVersion
+from registry_core.domain.identifiers import Digest, StageRef
+from registry_core.errors import IntegrityError, RegistryError, Unauthorized
+from registry_core.ledger.records import VersionRecord
+
+_log = structlog.get_logger("cachd.node")
+
+
+class StageDriver:
+    """`want` tells it what is desired; `run` works on it until cancelled."""
+
+    def __init__(self, ref: StageRef, residency: Residency, host: ServingHost, rng: Random) -> None:
+        self.ref = ref
+        self.desired: DesiredStage | None = None
+        self._residency = residency
+        self._host = host
+        self._rng = rng
+        self._received_ns = 0
+        self._changed = asyncio.Event()
+        self._trouble = ("", "")
+
+    def want(self, desired: DesiredStage, received_ns: int) -> None:
+        if desired == self.desired:
+            return
+        if self.desired is not None and desired.generation < self.desired.generation:
+            return  # a replica never goes back, and neither does a host
+        self.desired, self._received_ns = desired, received_ns
+        self._trouble = ("", "")
+        if self._residency.path_of(Digest.parse(desired.serve.digest)) is not None:
+            self._offer(desired)
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self.desired is None:
+                continue
+            driving = asyncio.create_task(self._drive(self.desired), name=f"drive {self.ref}")
+            waiting = asyncio.create_task(self._changed.wait(), name=f"wait {self.ref}")
+            try:
+                await asyncio.wait({driving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if driving.done():
+                    driving.result()
+                    await waiting
+            finally:
+                for task in (driving, waiting):
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+
+    def report(self) -> StageReport | None:
+        """What to tell the authority; None before anything is desired."""
+        desired = self.desired
+        if desired is None:
+            return None
+        observed = self._host.observed(self.ref.model.text, self.ref.stage.text)
+        arrival = self._residency.arrival(Digest.parse(desired.serve.digest))
+        report = StageReport(
+            model=self.ref.model.text,
+            stage=self.ref.stage.text,
+            state="waiting",
+            desired=PointBody(
+                desired.generation, desired.choice, desired.serve.number, desired.serve.digest
+            ),
+            bytes_done=arrival.bytes_done,
+            bytes_total=arrival.bytes_total,
+            bytes_from_origin=arrival.bytes_from_origin,
+            bytes_from_peers=arrival.bytes_from_peers,
+            bytes_local=arrival.bytes_local,
+        )
+        return self._with_observed(report, observed, arrival.state)
+
+    async def _drive(self, desired: DesiredStage) -> None:
+        await self._bring(desired.serve)
+        self._offer(desired)
+        if desired.keep is not None:
+            await self._bring(desired.keep)
+            self._offer(desired)
+
+    async def _bring(self, version: VersionRecord) -> None:
+        """Retry until the version is here; what is refused may be mended in the origin."""
+        pause_s = RETRY_S_MIN
+        while True:
+            try:
+                await self._residency.bring(version)
+                self._trouble = ("", "")
+                return
+            except (IntegrityError, Unauthorized) as error:
+                self._trouble = ("refused", str(error))
+            except (RegistryError, OSError) as error:
+                self._trouble = ("waiting", str(error))
+            _log.warning("version is not here yet", version=version.number, why=self._trouble[1])
+            await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
+            pause_s = min(pause_s * 2, RETRY_S_MAX)
+
+    def _offer(self, desired: DesiredStage) -> None:
+        serve = self._resident(desired.serve)
+        if serve is None:
+            return
+        self._host.set_target(
+            Target(
+                model=self.ref.model.text,
+                stage=self.ref.stage.text,
+                generation=desired.generation,
+                choice=desired.choice,
+                serve=serve,
+                keep=self._resident(desired.keep) if desired.keep else None,
+                received_ns=self._received_ns,
+            )
+        )
+
+    def _resident(self, version: VersionRecord) -> ResidentVersion | None:
+        path = self._residency.path_of(Digest.parse(version.digest))
+        if path is None:
+            return None
+        files = self._residency.files_of(Digest.parse(version.digest))
+        return ResidentVersion(version.number, version.digest, str(path), files)

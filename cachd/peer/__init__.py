@@ -1,0 +1,11 @@
+"""Peers: who is there, who has what, and chunks moving between them.
+
+directory   a peer's address, and how it is written
+protocol    the bytes on the wire: hello, requests, responses
+server      gives chunks of this node's cache to peers, by sendfile from threads
+connection  one accepted connection of the server
+client      takes chunks from a peer, bounded in time and memory whatever the peer does
+errors      what can go wrong with a peer
+
+Format: docs/FORMATS.md, "Peer protocol". Imports cachd.cache. No event loop anywhere here.
+"""

@@ -1,0 +1,203 @@
+"""Takes chunks, have-maps and documents from one peer over one connection.
+
+Whatever the peer does ends within a bound of time and memory: a connect timeout, a receive
+timeout per system call, a minimum of bytes per window, and lengths checked against what was
+asked before anything is read. A connection belongs to one thread; only `cut` is for others.
+After an error with `broken` set the connection is closed.
+What comes is not verified here: chunks go through cachd.cache.verifier, documents by digest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+
+from cachd import limits
+from cachd.cache.documents import DocumentKind
+from cachd.peer import protocol
+from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import (
+    PeerBusy,
+    PeerError,
+    PeerLacks,
+    PeerMisbehaved,
+    PeerTooSlow,
+    PeerUnreachable,
+)
+from cachd.peer.protocol import GetChunk, GetDocument, GetHave, Malformed, Request, Status
+from registry_core.domain.identifiers import Digest
+from registry_core.domain.manifest import Chunk
+
+_TIMEVAL = struct.Struct("@ll")
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+class PeerConnection:
+    """Connected, and hellos exchanged, once constructed. `incarnation` is the peer's."""
+
+    def __init__(
+        self,
+        address: PeerAddress,
+        *,
+        incarnation: int = 0,
+        connect_timeout_s: float = limits.CONNECT_TIMEOUT_S,
+        receive_timeout_s: float = limits.RECEIVE_TIMEOUT_S,
+        progress_window_s: float = limits.PROGRESS_WINDOW_S,
+    ) -> None:
+        self.address = address
+        self._window_s = progress_window_s
+        try:
+            self._socket = socket.create_connection(
+                (address.host, address.port), timeout=connect_timeout_s
+            )
+        except OSError as error:
+            raise PeerUnreachable(f"peer {address} cannot be reached: {error}") from error
+        try:
+            self._prepare(receive_timeout_s)
+            self._socket.sendall(protocol.encode_hello(incarnation))
+            hello = self._receive(protocol.HELLO_BYTES)
+            self.incarnation = protocol.decode_hello(hello)
+        except BaseException as error:
+            self.close()
+            raise self._translated(error) from error
+
+    def __enter__(self) -> PeerConnection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def cut(self) -> None:
+        """Make a call under way in another thread fail soon."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def get_chunk_into(
+        self, chunk: Chunk, buffer: memoryview, on_slice: Callable[[int], None] = _ignore
+    ) -> None:
+        """The whole chunk into `buffer`; `on_slice` is told how many bytes are there, as they
+        come."""
+        with self._exchange():
+            length = self._ask(GetChunk(chunk.id, 0, chunk.length))
+            if length != chunk.length:
+                raise PeerMisbehaved(
+                    f"peer {self.address} answers with {length} bytes where {chunk.length} were "
+                    "asked for"
+                )
+            self._receive_into(buffer[:length], on_slice)
+
+    def have(self, digest: Digest, chunks: int) -> tuple[bytes, bytes]:
+        """(held, claimed): two bitmaps over the version's `chunks` distinct chunks."""
+        size = (chunks + 7) // 8
+        with self._exchange():
+            length = self._ask(GetHave(digest))
+            if length != 2 * size:
+                raise PeerMisbehaved(
+                    f"peer {self.address} has a map of {length} bytes where {2 * size} are expected"
+                )
+            both = self._receive(length)
+        return both[:size], both[size:]
+
+    def document(self, digest: Digest, kind: DocumentKind, *, bytes_max: int) -> bytes:
+        """The document, unverified. Memory grows only with what has arrived."""
+        with self._exchange():
+            length = self._ask(GetDocument(digest, kind))
+            if length > bytes_max:
+                raise PeerMisbehaved(
+                    f"peer {self.address} has a document of {length} bytes, more than {bytes_max}"
+                )
+            data = bytearray()
+            while len(data) < length:
+                data += self._receive(min(limits.DOCUMENT_STEP, length - len(data)))
+        return bytes(data)
+
+    @contextlib.contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """One request and its answer: errors translated, a broken connection closed."""
+        try:
+            yield
+        except BaseException as error:
+            translated = self._translated(error)
+            if not isinstance(translated, PeerError) or translated.broken:
+                self.close()
+            if translated is error:
+                raise
+            raise translated from error
+
+    def _prepare(self, receive_timeout_s: float) -> None:
+        # Timeouts of the socket itself rather than of Python: no poll before each call.
+        self._socket.settimeout(None)
+        timeout = _TIMEVAL.pack(int(receive_timeout_s), int(receive_timeout_s % 1 * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _ask(self, request: Request) -> int:
+        """Send the request; the length of the payload that follows."""
+        self._socket.sendall(protocol.encode_request(request))
+        status, length = protocol.decode_response_header(self._receive(protocol.HEADER_BYTES))
+        if status is Status.OK:
+            return length
+        if length:
+            raise PeerMisbehaved(f"peer {self.address} sends bytes with {status.name}")
+        if status is Status.BUSY:
+            raise PeerBusy(f"peer {self.address} is busy")
+        if status is Status.NOT_FOUND:
+            raise PeerLacks(f"peer {self.address} does not have it")
+        raise PeerMisbehaved(f"peer {self.address} refuses a request as malformed")
+
+    def _receive(self, count: int) -> bytes:
+        data = bytearray(count)
+        self._receive_into(memoryview(data), _ignore)
+        return bytes(data)
+
+    def _receive_into(self, buffer: memoryview, on_slice: Callable[[int], None]) -> None:
+        filled, total = 0, len(buffer)
+        window_began_s, window_filled = time.monotonic(), 0
+        while filled < total:
+            piece = buffer[filled : filled + limits.HASH_SLICE]
+            try:
+                count = self._socket.recv_into(piece, 0, socket.MSG_WAITALL)
+            except BlockingIOError:
+                count = -1  # the receive timeout: nothing came
+            if not count:
+                raise PeerUnreachable(
+                    f"peer {self.address} ended the connection after {filled} of {total} bytes"
+                )
+            if count > 0:
+                filled += count
+                on_slice(filled)
+            now = time.monotonic()
+            if now - window_began_s > self._window_s:
+                if filled - window_filled < limits.PROGRESS_BYTES_MIN:
+                    raise PeerTooSlow(
+                        f"peer {self.address} sent {filled - window_filled} bytes in "
+                        f"{self._window_s:g} s"
+                    )
+                window_began_s, window_filled = now, filled
+
+    def _translated(self, error: BaseException) -> BaseException:
+        match error:
+            case Malformed():
+                return PeerMisbehaved(f"peer {self.address} does not speak the protocol: {error}")
+            case BlockingIOError():
+                return PeerTooSlow(f"peer {self.address} does not take a request")
+            case OSError():
+                return PeerUnreachable(f"peer {self.address}: {error.strerror or error}")
+            case _:
+                return error

@@ -1,0 +1,155 @@
+"""One accepted connection of the peer server, and what all of them count together.
+
+A connection belongs to its own thread; only `cut`, `progressed_s` and `answering` are for the
+watch thread. It ends with the peer's end of stream, an error, a malformed header, or a cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+from cachd import limits
+from cachd.cache.cache import Cache, OpenChunk
+from cachd.peer import protocol
+from cachd.peer.protocol import GetChunk, GetDocument, GetHave, Malformed, Status
+
+
+class Traffic:
+    """Upload slots and bytes of one server. Thread-safe."""
+
+    def __init__(self, upload_slots: int) -> None:
+        self._slots = threading.BoundedSemaphore(upload_slots)
+        self._lock = threading.Lock()  # guards _bytes_sent
+        self._bytes_sent = 0
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._bytes_sent
+
+    def add(self, count: int) -> None:
+        with self._lock:
+            self._bytes_sent += count
+
+    def try_slot(self) -> bool:
+        return self._slots.acquire(blocking=False)
+
+    def free_slot(self) -> None:
+        self._slots.release()
+
+
+class _Gone(Exception):
+    """The connection cannot go on; there is nobody to tell."""
+
+
+class ServedConnection:
+    def __init__(
+        self, accepted: socket.socket, cache: Cache, incarnation: int, traffic: Traffic
+    ) -> None:
+        self._socket = accepted
+        self._cache = cache
+        self._incarnation = incarnation
+        self._traffic = traffic
+        self.progressed_s = time.monotonic()
+        self.answering = False
+
+    def cut(self) -> None:
+        """Wake the connection's thread and make it end. From any thread."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def serve(self) -> None:
+        """Answer until the peer goes."""
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._send(protocol.encode_hello(self._incarnation))
+            protocol.decode_hello(self._receive(protocol.HELLO_BYTES))
+            while True:
+                header = self._receive(protocol.HEADER_BYTES)
+                kind, length = protocol.decode_request_header(header)
+                payload = self._receive(length)
+                self.answering = True
+                self._answer(kind, payload)
+                self.answering = False
+        except (_Gone, Malformed, OSError):
+            pass  # the peer sees the end of the stream and tells its own side
+
+    def _answer(self, kind: int, payload: bytes) -> None:
+        try:
+            request = protocol.decode_request(kind, payload)
+        except Malformed:
+            return self._refuse(Status.BAD_REQUEST)
+        match request:
+            case GetChunk():
+                return self._give_chunk(request)
+            case GetHave(digest):
+                held = self._cache.have(digest)
+                if held is None:
+                    return self._refuse(Status.NOT_FOUND)
+                claimed = self._cache.claims(digest)
+                both = held + claimed.ljust(len(held), b"\0")[: len(held)]
+                return self._send(protocol.encode_response_header(Status.OK, len(both)) + both)
+            case GetDocument():
+                return self._give_document(request)
+
+    def _give_chunk(self, request: GetChunk) -> None:
+        if not self._traffic.try_slot():
+            return self._refuse(Status.BUSY)
+        try:
+            found = self._cache.open_chunk(request.chunk_id)
+            if found is None:
+                return self._refuse(Status.NOT_FOUND)
+            try:
+                if request.offset + request.length > found.length:
+                    return self._refuse(Status.BAD_REQUEST)
+                start = found.offset + request.offset
+                self._send_file(OpenChunk(found.descriptor, start, request.length))
+                self._traffic.add(request.length)
+            finally:
+                os.close(found.descriptor)
+        finally:
+            self._traffic.free_slot()
+
+    def _give_document(self, request: GetDocument) -> None:
+        path = self._cache.document_path(request.digest, request.kind)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._refuse(Status.NOT_FOUND)
+        try:
+            self._send_file(OpenChunk(descriptor, 0, os.fstat(descriptor).st_size))
+        finally:
+            os.close(descriptor)
+
+    def _refuse(self, status: Status) -> None:
+        self._send(protocol.encode_response_header(status, 0))
+
+    def _send_file(self, part: OpenChunk) -> None:
+        header = protocol.encode_response_header(Status.OK, part.length)
+        self._send(header, socket.MSG_MORE if part.length else 0)
+        offset, end = part.offset, part.offset + part.length
+        out = self._socket.fileno()
+        while offset < end:
+            step = min(limits.SERVER_SEND_STEP, end - offset)
+            count = os.sendfile(out, part.descriptor, offset, step)
+            if not count:
+                raise _Gone  # the file is shorter than it was: end here rather than invent bytes
+            offset += count
+            self.progressed_s = time.monotonic()
+
+    def _send(self, data: bytes, flags: int = 0) -> None:
+        self._socket.sendall(data, flags)
+        self.progressed_s = time.monotonic()
+
+    def _receive(self, count: int) -> bytes:
+        data = self._socket.recv(count, socket.MSG_WAITALL) if count else b""
+        if len(data) != count:
+            raise _Gone
+        self.progressed_s = time.monotonic()
+        return data

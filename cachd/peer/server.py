@@ -1,0 +1,159 @@
+"""Gives chunks of this node's cache to peers: a thread per connection, sendfile out.
+
+Whatever a peer does, what it costs is bounded: connections, upload slots (BUSY at once beyond),
+idle time, and time per step for a slow reader. The connection threads block without timeouts;
+one watch thread shuts down the sockets of those that take too long, which wakes them.
+Only verified bytes can leave, since the cache locates no others.
+Any thread may call `stop`, which returns when all threads have ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import threading
+import time
+
+from cachd import limits
+from cachd.cache.cache import Cache
+from cachd.peer.connection import ServedConnection, Traffic
+from cachd.peer.errors import NotLoopback, PeerUnreachable
+
+
+class PeerServer:
+    """Listens once constructed; `port` is the actual one when 0 was asked for."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        incarnation: int,
+        upload_slots: int = limits.SERVER_UPLOAD_SLOTS,
+        connections_max: int = limits.SERVER_CONNECTIONS_MAX,
+        idle_timeout_s: float = limits.SERVER_IDLE_TIMEOUT_S,
+        send_timeout_s: float = limits.SERVER_SEND_STEP_TIMEOUT_S,
+    ) -> None:
+        self._cache = cache
+        self._incarnation = incarnation
+        self._connections_max = connections_max
+        self._idle_timeout_s = idle_timeout_s
+        self._send_timeout_s = send_timeout_s
+        self._traffic = Traffic(upload_slots)
+        self._lock = threading.Lock()  # guards _connections and _stopping
+        self._connections: dict[ServedConnection, threading.Thread] = {}
+        self._stopping = threading.Event()
+        self._listener = _listen(host, port)
+        self.host, self.port = self._listener.getsockname()[:2]
+        self._threads = [
+            threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),
+            threading.Thread(target=self._watch, name="cachd-peer-watch", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of chunks that have left."""
+        return self._traffic.bytes_sent
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        with self._lock:
+            return len(self._connections)
+
+    def stop(self) -> None:
+        """Stop listening, cut every connection, wait for the threads. Idempotent."""
+        self._stopping.set()
+        _shut(self._listener)
+        self._listener.close()
+        with self._lock:
+            open_now = dict(self._connections)
+        for connection in open_now:
+            connection.cut()
+        for thread in (*self._threads, *open_now.values()):
+            thread.join()
+
+    def __enter__(self) -> PeerServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _accept_all(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                if self._stopping.wait(limits.SERVER_WATCH_INTERVAL_S):
+                    return
+                continue  # out of descriptors, or a connection that was gone at once
+            self._admit(accepted)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        connection = ServedConnection(accepted, self._cache, self._incarnation, self._traffic)
+        thread = threading.Thread(
+            target=self._serve, args=(connection,), name="cachd-peer-serve", daemon=True
+        )
+        with self._lock:
+            full = len(self._connections) >= self._connections_max or self._stopping.is_set()
+            if not full:
+                self._connections[connection] = thread
+                thread.start()
+        if full:
+            connection.close()
+
+    def _serve(self, connection: ServedConnection) -> None:
+        try:
+            connection.serve()
+        finally:
+            with self._lock:
+                self._connections.pop(connection, None)
+            connection.close()
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(limits.SERVER_WATCH_INTERVAL_S):
+            now = time.monotonic()
+            with self._lock:
+                open_now = list(self._connections)
+            for connection in open_now:
+                allowed_s = self._send_timeout_s if connection.answering else self._idle_timeout_s
+                if now - connection.progressed_s > allowed_s:
+                    connection.cut()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    _refuse_other_than_loopback(host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PeerUnreachable(
+            f"cannot listen for peers on {host}:{port}: {error.strerror}. Choose another port, or "
+            "stop what uses it"
+        ) from error
+    return listener
+
+
+def _refuse_other_than_loopback(host: str) -> None:
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise NotLoopback(
+            f"refusing to serve chunks on {host!r}: no identities are configured, so anybody who "
+            "reaches that address could read the models. Use 127.0.0.1"
+        )
+
+
+def _shut(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # not listening any more
+        listener.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,25 @@
+"""How a host's inference processes get whole versions, and switch between them unnoticed.
+
+client            `attach(...)`: what an inference process imports (standard library only)
+  attached        the hot path: one word compare; the switch at the next `acquire()`
+  view, version   what `load` and `acquire()` hand out; lifetime is by reference
+  version_files   read-only descriptors and maps of a version's files
+  leases          which versions this process holds, told to the daemon as they end
+  link, loader    the two threads of an attachment: socket, and load + warm-up
+  errors          the tree of everything that a client can raise
+
+host              `ServingHost`: the node's side, on its event loop
+  stage_serving   one model@stage: prepare, flip, grace, retire
+  flip_policy     PURE: may the word be stored now?
+  handle_table    slots and handles, durable before they are used
+  worker_connection  one worker's socket: bounded, never blocking
+  runtime_dir     who owns the runtime directory, listener, `current` symlinks
+  resident        what the node hands in and reads back
+  host_errors     the tree of everything that the host can raise
+
+flip_page         the page in shared memory, writer and reader
+wire, fields, from_worker, from_daemon   frames and messages of the local socket
+names, limits     names and every bound
+
+Formats: docs/FORMATS.md. This package imports nothing by itself.
+"""

@@ -1,0 +1,299 @@
+"""One attachment of this process to a model@stage: the hot path, and everything that moves it.
+
+Invariants
+- `_held` is (word, view) and is replaced in one store, so racing threads see a whole pair. The
+  word is the page's word as last judged, the view is what this process answers by since then.
+- A view changes only in `_settle`, under the lock, to a version that is loaded and warm here. A
+  word that names anything else leaves the present view in force for as long as it takes.
+- Before `_word` is replaced, `_held` is invalidated: a stale pair costs one slow call.
+- A loaded version stays on the shelf until the daemon retires it: rolling back loads nothing.
+Threads: `acquire` and `close` from any; methods named `_on_…` are called by link and loader. The
+lock is re-entrant because a finalizer of a user's value may run anywhere and call `acquire()`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+
+from cachd.serve import errors
+from cachd.serve.flip_page import FlipPageError, FlipPageReader, Record, SlotReader
+from cachd.serve.from_daemon import Attached as Welcome
+from cachd.serve.from_daemon import Flipped, Prepare, Refused, Retire
+from cachd.serve.from_worker import Failed, Ready, Switched
+from cachd.serve.leases import LeaseBook
+from cachd.serve.limits import CLOSE_TIMEOUT_S, ERROR_CHARS_MAX
+from cachd.serve.link import Link
+from cachd.serve.loader import Loader
+from cachd.serve.names import name_tag
+from cachd.serve.shelf import Shelf
+from cachd.serve.typed import Of
+from cachd.serve.version import Loaded, Version, View
+from cachd.serve.wire import WireError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Any
+
+    from cachd.serve.from_daemon import Message
+    from cachd.serve.typed import T
+
+_JUDGE_AGAIN = -1  # equals no word of a page
+_attachments: weakref.WeakSet[Attached[Any]] = weakref.WeakSet()
+
+
+class Attached(Of["T"]):
+    """What `attach` returns: `with model.acquire() as v:` in each request, `close()` at the end."""
+
+    def __init__(
+        self,
+        model: str,
+        stage: str,
+        socket_path: str,
+        load: Callable[[Version], T],
+        warm: Callable[[Version, T], object] | None,
+    ) -> None:
+        self.model = model
+        self.stage = stage
+        self.last_error: str | None = None  # of the last version that did not load
+        self._held: tuple[int, View[T] | None] = (_JUDGE_AGAIN, None)
+        self._word = memoryview(bytes(8)).cast("Q")
+        self._lock = threading.RLock()
+        self._page: FlipPageReader | None = None
+        self._slot: SlotReader | None = None
+        self._end: errors.AttachError | None = None  # why nothing can be acquired any more
+        self._first = threading.Event()  # the first view is there, or `_end` is
+        self._book = LeaseBook()
+        self._shelf: Shelf[T] = Shelf(self._book)
+        self._link = Link(socket_path, model, stage, self._book, on_message=self._on_message)
+        self._loader = Loader(
+            f"{model}@{stage} load",
+            load,
+            warm,
+            wanted=self._on_wanted,
+            on_loaded=self._on_loaded,
+            on_failed=self._on_failed,
+        )
+        _attachments.add(self)
+
+    def acquire(self) -> View[T]:
+        """The version in force, as one whole. No lock and no system call unless something changed.
+
+        Closed, ForkedAfterAttach; never anything because of a flip or a daemon that is away."""
+        held = self._held
+        if self._word[0] == held[0]:
+            return held[1]  # type: ignore[return-value]  # no word is held without a view
+        return self._settle()
+
+    def close(self) -> None:
+        """End the attachment and its leases. Views that are out stay usable; again: no effect."""
+        with self._lock:
+            self._end = self._end or errors.Closed(
+                f"{self.model}@{self.stage} was closed in this process: attach again"
+            )
+            held, self._held = self._held, (_JUDGE_AGAIN, None)
+            dropped = self._shelf.clear()
+            self._first.set()
+        self._loader.stop()
+        self._link.stop(CLOSE_TIMEOUT_S)
+        del held, dropped  # a user's finalizers run here, outside the lock
+
+    def __enter__(self) -> Attached[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self, timeout_s: float) -> None:
+        """Once, by `attach`: run until the first version is in force here."""
+        self._loader.start()
+        self._link.start()
+        if not self._first.wait(timeout_s):
+            raise errors.AttachTimeout(
+                f"no version of {self.model}@{self.stage} was ready within {timeout_s:g} s: "
+                + self._stuck_at()
+            )
+        if self._end is not None:
+            raise self._end
+
+    def forked(self) -> None:
+        """In a forked child: neither its threads nor its lease came along."""
+        self._lock = threading.RLock()  # the parent's may have been held at the fork
+        self._end = errors.ForkedAfterAttach(
+            f"process {os.getpid()} was forked after attach({self.model!r}): attach in the worker, "
+            "after the fork (gunicorn: post_fork or no --preload; multiprocessing: initializer)"
+        )
+        self._held = (_JUDGE_AGAIN, self._held[1])
+        self._link.abandon()
+
+    # The switch
+
+    def _settle(self) -> View[T]:
+        """Judge the word: switch if its version is loaded here, else go on as before."""
+        dropped: object = None
+        with self._lock:
+            if self._end is not None:
+                raise self._end.with_traceback(None)  # or every raise would lengthen it
+            before = self._held
+            view = before[1]
+            record = self._in_force()
+            loaded = self._shelf.get(record.handle)
+            if loaded is not None and not _shows(view, loaded, record):
+                view = View(loaded, record)
+                self._book.send(Switched(view.flip, view.handle, view.since_ns))
+                dropped = self._shelf.drop_orphans()
+            if view is None:
+                raise errors.AttachError(f"{self.model}@{self.stage} has no version in force yet")
+            self._held = (record.word, view)
+            self._first.set()
+        del before, dropped  # a user's finalizers run here, outside the lock
+        return view
+
+    def _in_force(self) -> Record:
+        try:
+            return self._slot.read() if self._slot else Record(0, 0, 0, 0)
+        except FlipPageError as error:  # the page, not the version, is damaged: serve on
+            self.last_error = str(error)
+            return Record(0, 0, 0, 0)
+
+    def _settle_if_possible(self) -> None:
+        try:
+            self._settle()
+        except errors.AttachError:
+            return  # closed, or nothing is in force yet
+
+    # From the link's thread
+
+    def _on_message(self, message: Message, fds: list[int]) -> None:
+        if isinstance(message, Welcome):
+            self._on_welcome(message, fds)
+        elif isinstance(message, Prepare):
+            self._on_prepare(message, fds)
+        elif isinstance(message, Retire):
+            with self._lock:
+                dropped = self._shelf.retire(message.handle)
+            del dropped
+        elif isinstance(message, Flipped):
+            self._settle_if_possible()
+        elif isinstance(message, Refused):
+            self._on_refused(message)
+
+    def _on_welcome(self, welcome: Welcome, fds: list[int]) -> None:
+        try:
+            page = FlipPageReader(_only(fds))
+            if self._page is not None and self._page.identity == page.identity:
+                page = self._page  # one map per page
+            slot = page.slot(welcome.slot, name_tag(self.model, self.stage))
+        except FlipPageError as error:
+            self._give_up(errors.Incompatible(f"the daemon's flip page is unusable: {error}"))
+            raise WireError(str(error)) from error
+        with self._lock:
+            view = self._held[1]
+            self._shelf.keep_only(welcome.adopted)
+            self._held = (_JUDGE_AGAIN, view)
+            self._page, self._slot, self._word = page, slot, slot.word
+            if view is not None and view.handle in welcome.adopted:
+                self._book.send(Switched(view.flip, view.handle, view.since_ns))
+        self._settle_if_possible()
+
+    def _on_prepare(self, message: Prepare, fds: list[int]) -> None:
+        _only(fds)
+        with self._lock:
+            if self._end is not None:
+                return
+            view = self._held[1]
+            prepared = self._shelf.prepare(message, fds, view.loaded if view else None)
+        if isinstance(prepared, Version):
+            self._loader.submit(prepared)
+        elif prepared is not None:
+            self._book.send(Ready(message.handle))
+            self._settle_if_possible()
+
+    def _on_refused(self, refused: Refused) -> None:
+        self.last_error = f"{refused.text} ({refused.code})"
+        if not refused.again:
+            kind = errors.Incompatible if refused.code == "protocol" else errors.NotServed
+            self._give_up(kind(refused.text))
+
+    # From the loader's thread
+
+    def _on_wanted(self, version: Version) -> bool:
+        with self._lock:
+            return self._shelf.wanted(version)
+
+    def _on_loaded(self, loaded: Loaded[T]) -> None:
+        with self._lock:
+            if not self._shelf.finish(loaded):
+                return
+        self._book.send(Ready(loaded.version.lease.handle))
+        self._settle_if_possible()
+
+    def _on_failed(self, version: Version, error: BaseException) -> None:
+        handle = version.lease.handle
+        with self._lock:
+            if not self._shelf.fail(version):
+                return
+            in_force = self._in_force().handle
+        told = f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]
+        self.last_error = f"{version!r} did not load: {told}"
+        self._book.send(Failed(handle, told))
+        if in_force in (0, handle):
+            failure = errors.LoadFailed(
+                f"{version!r} of {self.model} did not load in this process: {told}. Correct `load` "
+                "or `warm`, or promote another version"
+            )
+            failure.__cause__ = error
+            self._give_up(failure)
+
+    # Ends
+
+    def _give_up(self, error: errors.AttachError) -> None:
+        """Ends an attachment that has nothing to serve; one that has serves on."""
+        with self._lock:
+            if self._held[1] is None and self._end is None:
+                self._end = error
+                self._first.set()
+
+    def _stuck_at(self) -> str:
+        if self._slot is None:
+            trouble = self.last_error or self._link.trouble or f"no answer at {self._link.path}"
+            return f"{trouble}. Start `cachd node`, or set CACHD_SOCKET to its socket"
+        if self._shelf.loading():
+            return "it is still loading here: raise timeout_s, or make `load` faster"
+        if self.last_error:
+            return self.last_error
+        return (
+            f"the daemon has nothing to serve yet: `cachctl promote {self.model}@{self.stage} "
+            "VERSION`, and `cachctl status` shows how far the node is"
+        )
+
+
+def _shows(view: View[Any] | None, loaded: Loaded[Any], record: Record) -> bool:
+    return (
+        view is not None
+        and view.loaded is loaded
+        and (view.flip, view.generation, view.choice)
+        == (record.flip, record.generation, record.choice)
+    )
+
+
+def _only(fds: list[int]) -> int:
+    if len(fds) != 1:
+        raise WireError(f"one descriptor was to come along, not {len(fds)}")
+    return fds[0]
+
+
+def _after_fork_in_child() -> None:
+    for attached in list(_attachments):
+        attached.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

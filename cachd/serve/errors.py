@@ -1,0 +1,42 @@
+"""The error tree of the client: everything that `attach` and what it hands out raise on purpose.
+
+Once attached, a worker sees none of these because of a flip, a rollback or a daemon that is away.
+"""
+
+from __future__ import annotations
+
+
+class AttachError(Exception):
+    """Root of the tree."""
+
+
+class InvalidArgument(AttachError, ValueError):
+    """An argument is not valid. Trying again cannot help."""
+
+
+class AttachTimeout(AttachError, TimeoutError):
+    """No version was ready in time; the message says how far it got. Trying again can help."""
+
+
+class NotServed(AttachError):
+    """The daemon refused this worker. Trying again helps once what the message names is done."""
+
+
+class Incompatible(AttachError):
+    """Daemon and client speak different protocols or page layouts. Install the same release."""
+
+
+class LoadFailed(AttachError):
+    """`load` or `warm` raised for the first version (`__cause__`). Trying again cannot help."""
+
+
+class Closed(AttachError):
+    """`close()` was called before. Attach again."""
+
+
+class ForkedAfterAttach(AttachError):
+    """This process was forked from the one that attached. Attach in the worker, after the fork."""
+
+
+class FileRefused(AttachError):
+    """The version has no such file, or the name is no plain relative path within it."""

@@ -1,0 +1,59 @@
+"""Every bound of the local socket, the flip page, the client and the host; relations asserted.
+
+Standard library only: inference processes import this.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+
+# Flip page
+PAGE_SLOTS_DEFAULT = 1024
+PAGE_SLOTS_MAX = 65_536
+HANDLE_BITS = 24
+HANDLE_MAX = (1 << HANDLE_BITS) - 1
+FLIP_MAX = (1 << (64 - HANDLE_BITS)) - 1
+RECORD_READS_MAX = 1_000  # each retry means another flip in between: never reached by a live page
+
+# Frames
+FRAME_BYTES_MAX = 64 * KIB
+FDS_PER_FRAME_MAX = 4
+RECEIVE_BYTES = 64 * KIB
+U64_MAX = (1 << 64) - 1
+
+# Texts and lists in messages
+NAME_CHARS_MAX = 128
+DIGEST_CHARS_MAX = 128
+PATH_CHARS_MAX = 4096
+CLIENT_CHARS_MAX = 128
+ERROR_CHARS_MAX = 2_000
+FILES_LISTED_MAX = 10_000
+HELD_MAX = 256
+
+# Client
+ATTACH_TIMEOUT_S = 60.0
+RECONNECT_FIRST_S = 0.05
+RECONNECT_MAX_S = 1.0
+SEND_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
+LIST_DEPTH_MAX = 32
+
+# Host
+WORKERS_MAX = 4096
+ACCEPTS_PER_WAKE = 64
+SEND_QUEUE_BYTES_MAX = 256 * KIB
+SEND_QUEUE_FRAMES_MAX = 256
+ATTACH_DEADLINE_S = 10.0
+READOPT_S = 30.0
+EXPIRE_TICK_S = 0.25
+HANDLES_PER_STAGE_MAX = 128
+SOCKET_PATH_BYTES_MAX = 107  # sun_path, less its terminating zero
+TABLE_BYTES_MAX = 256 * 1024 * KIB
+
+assert PAGE_SLOTS_DEFAULT <= PAGE_SLOTS_MAX
+assert SEND_QUEUE_BYTES_MAX >= 2 * FRAME_BYTES_MAX  # one frame in flight and one behind it
+assert HELD_MAX * (DIGEST_CHARS_MAX + 64) < FRAME_BYTES_MAX  # an attach frame always fits
+assert HANDLES_PER_STAGE_MAX <= HELD_MAX  # whatever a worker may hold it can announce
+assert SEND_QUEUE_FRAMES_MAX > 2 * HANDLES_PER_STAGE_MAX - 1  # a late worker's first burst fits
+assert READOPT_S > 10 * RECONNECT_MAX_S  # a restarted host waits for its workers to come back
+assert ERROR_CHARS_MAX * 12 < FRAME_BYTES_MAX  # even if JSON escapes every character twice

@@ -1,0 +1,58 @@
+"""What the node hands to the host, and what it reads back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["waiting", "preparing", "load-failed", "blocked", "serving"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentVersion:
+    """A verified, resident version: an absolute path to its immutable directory."""
+
+    number: int
+    digest: str
+    path: str
+    files: dict[str, int] = field(default_factory=dict)  # path within -> bytes; empty: not told
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model@stage is to serve. `keep`: the version that the other choice would put in
+    force, kept loaded for the grace time. `received_ns`: CLOCK_MONOTONIC when the node got it."""
+
+    model: str
+    stage: str
+    generation: int
+    choice: int
+    serve: ResidentVersion
+    keep: ResidentVersion | None
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What a model@stage serves on this host. `*_ns` are CLOCK_MONOTONIC, 0 = not in this life.
+
+    state       waiting: no target yet; preparing: workers load the target; load-failed: a worker
+                could not, what was in force serves on; blocked: the host could not store the
+                flip; serving: the target is in force
+    workers     live ones; `ready`: of these, those that have the target (or, without one, the
+                version in force) loaded; `switched`: those that answer by the flip in force
+    """
+
+    state: State
+    flip: int
+    generation: int
+    choice: int
+    digest: str | None
+    number: int | None
+    workers: int
+    ready: int
+    switched: int
+    error: str | None
+    received_ns: int
+    flip_ns: int
+    last_switch_ns: int

@@ -1,0 +1,98 @@
+"""The runtime directory of a host: its one owner, its socket, and the `current` symlinks.
+
+    host.lock   flock of the daemon that owns the directory; the kernel frees it however it dies
+    host.json   handle_table       page        flip_page       cachd.sock   the local socket
+    current/<model>/<stage>        symlink to the version in force, for programs that know paths
+Processes may keep the page mapped and the symlink resolved for as long as they like.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+
+from cachd.serve.host_errors import HostRunning, RuntimeDirUnusable
+from cachd.serve.limits import SOCKET_PATH_BYTES_MAX
+
+
+class RuntimeDir:
+    """Owned from construction to `release`. HostRunning, RuntimeDirUnusable."""
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(path)
+        self.table_path = os.path.join(self.path, "host.json")
+        self.page_path = os.path.join(self.path, "page")
+        self.socket_path = os.path.join(self.path, "cachd.sock")
+        self._current_path = os.path.join(self.path, "current")
+        if len(os.fsencode(self.socket_path)) > SOCKET_PATH_BYTES_MAX:
+            raise RuntimeDirUnusable(
+                f"{self.socket_path} is longer than the {SOCKET_PATH_BYTES_MAX} bytes of a socket "
+                "address: choose a shorter runtime directory"
+            )
+        try:
+            os.makedirs(self._current_path, mode=0o755, exist_ok=True)
+            self._lock_fd = self._lock()
+        except OSError as error:
+            raise RuntimeDirUnusable(
+                f"cannot use {self.path} as runtime directory ({error.strerror}): give the daemon "
+                "a directory that it may write to"
+            ) from error
+
+    def _lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        fd = os.open(os.path.join(self.path, "host.lock"), flags, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 64, 0).decode(errors="replace").strip()
+            os.close(fd)
+            raise HostRunning(
+                f"{self.path} belongs to a running daemon (process {holder or 'unknown'}): stop "
+                "it, or choose another runtime directory"
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        return fd
+
+    def listen(self) -> socket.socket:
+        """The local socket, non-blocking; takes the place of one that a dead daemon left."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            if os.path.lexists(self.socket_path):
+                os.unlink(self.socket_path)
+            sock.bind(self.socket_path)
+            os.chmod(self.socket_path, 0o660)
+            sock.listen(socket.SOMAXCONN)
+        except OSError as error:
+            sock.close()
+            raise RuntimeDirUnusable(
+                f"cannot listen at {self.socket_path} ({error.strerror}): is the file system of "
+                "the runtime directory local and writable?"
+            ) from error
+        sock.setblocking(False)
+        return sock
+
+    def point_current(self, model: str, stage: str, target: str) -> None:
+        """Swap the symlink current/<model>/<stage>; atomic for whoever resolves it."""
+        link = os.path.join(self._current_path, model, stage)
+        # ':' is in no name, so this is nobody's stage.
+        temporary = os.path.join(self._current_path, model, ":new")
+        try:
+            if os.path.islink(link) and os.readlink(link) == target:
+                return
+            os.makedirs(os.path.dirname(link), exist_ok=True)
+            if os.path.lexists(temporary):
+                os.unlink(temporary)
+            os.symlink(target, temporary)
+            os.replace(temporary, link)
+        except OSError as error:
+            raise RuntimeDirUnusable(
+                f"cannot swap the symlink {link} ({error.strerror}): workers have switched, but "
+                "programs that follow it have not"
+            ) from error
+
+    def release(self) -> None:
+        if os.path.lexists(self.socket_path):
+            os.unlink(self.socket_path)
+        os.close(self._lock_fd)

@@ -1,0 +1,375 @@
+"""One model@stage on one host: from target to prepared, in force, kept and retired.
+
+A handle's life: preparing -> in force -> kept (grace) -> in force again or retired -> dropped.
+Invariants
+- The word is stored only after the table says so on disk (`_put_in_force`).
+- A handle that was retired is never named again: the same version gets a new handle.
+- A handle is dropped when it is retired and no live worker holds it. After a restart of the host
+  workers get READOPT_S to come back before anything unheld counts as free.
+- What is in force, pending or kept is never dropped.
+Owned by the host's event loop; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from cachd.serve.flip_page import FlipPage, Record
+from cachd.serve.flip_policy import Workers, decide
+from cachd.serve.from_daemon import Flipped, Prepare, Retire
+from cachd.serve.from_worker import Failed, Held, Ready, Released, Switched
+from cachd.serve.handle_table import Handle, HandleTable
+from cachd.serve.host_errors import HostError, TooManyVersions, VersionMissing
+from cachd.serve.limits import HANDLES_PER_STAGE_MAX
+from cachd.serve.resident import Observed, ResidentVersion, State, Target
+from cachd.serve.runtime_dir import RuntimeDir
+from cachd.serve.wire import FrameTooLong, encode_frame
+from cachd.serve.worker_connection import WorkerConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What all stages of a host share."""
+
+    table: HandleTable
+    page: FlipPage
+    runtime: RuntimeDir
+    grace_s: float
+    ready_timeout_s: float
+    readopt_until_s: float
+    clock: Callable[[], float]
+    on_change: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A handle whose directory this daemon was given: it can be prepared."""
+
+    directory_fd: int
+    prepare: dict[str, object]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """The target that is not in force yet."""
+
+    target: Target
+    handle: int
+    overdue_s: float
+    had_workers: bool
+
+
+class StageServing:
+    def __init__(self, desk: Desk, slot: int) -> None:
+        self.slot = slot
+        self.workers: set[WorkerConnection] = set()
+        self.target: Target | None = None  # in force; its word is stored
+        self._desk = desk
+        self._pending: _Pending | None = None
+        self._open: dict[int, _Open] = {}
+        self._error: str | None = None
+        self._blocked = False
+        self._flip_ns = 0
+        self._last_switch_ns = 0
+        grace_end_s = desk.clock() + desk.grace_s
+        self._kept_until_s = {
+            row.handle: grace_end_s
+            for row in desk.table.of_slot(slot)
+            if not row.retired and row.handle != self._row.handle
+        }
+
+    # From the node
+
+    def set_target(self, target: Target) -> None:
+        """Replaces any target before it. HostError: nothing has changed."""
+        serve = self._find(target.serve.digest) or self._new_handle(target.serve)
+        self._open_directory(serve, target.serve, target)
+        kept = self._find(target.keep.digest) if target.keep else None
+        if kept is not None and target.keep is not None:
+            self._open_directory(kept, target.keep, target)
+        superseded = self._pending
+        now_s = self._desk.clock()
+        self._pending = _Pending(
+            target, serve.handle, now_s + self._desk.ready_timeout_s, bool(self.workers)
+        )
+        self._error = None
+        if superseded is not None and superseded.handle != serve.handle:
+            self._unpend(superseded.handle)
+        self.advance()
+        for worker in self.workers:
+            self._prepare(worker, serve.handle)
+
+    def observed(self) -> Observed:
+        row = self._row
+        version = self._desk.table.handles.get(row.handle)
+        handle = self._pending.handle if self._pending else row.handle
+        received = self._pending.target if self._pending else self.target
+        return Observed(
+            state=self._state(),
+            flip=row.flip,
+            generation=row.generation,
+            choice=row.choice,
+            digest=version.digest if version else None,
+            number=version.number if version else None,
+            workers=len(self.workers),
+            ready=sum(worker.leases.get(handle) == "ready" for worker in self.workers),
+            switched=sum(worker.flip == row.flip for worker in self.workers) if row.flip else 0,
+            error=self._error or self._late_failure(),
+            received_ns=received.received_ns if received else 0,
+            flip_ns=self._flip_ns,
+            last_switch_ns=self._last_switch_ns,
+        )
+
+    # From the workers
+
+    def adoptable(self, held: Iterable[Held]) -> dict[int, str]:
+        """The held handles that this host knows -> how far the worker is with each."""
+        rows = self._desk.table.handles
+        return {
+            one.handle: "ready" if one.ready else "loading"
+            for one in held
+            if (row := rows.get(one.handle))
+            and row.slot == self.slot
+            and row.digest == one.digest
+        }
+
+    def join(self, worker: WorkerConnection) -> None:
+        """A worker came, its leases adopted: tell it all that it lacks."""
+        self.workers.add(worker)
+        if self._pending is not None:
+            self._pending.had_workers = True
+        for handle in [self._row.handle, *self._others()]:
+            self._prepare(worker, handle)
+        for handle in list(worker.leases):
+            if self._desk.table.handles[handle].retired:
+                worker.send(Retire(handle).message())
+        self.advance()
+
+    def leave(self, worker: WorkerConnection) -> None:
+        self.workers.discard(worker)
+        self._drop_unheld()
+        self.advance()
+
+    def heard(self, worker: WorkerConnection, message: Ready | Failed | Switched | Released) -> None:
+        if isinstance(message, Switched):
+            self._on_switched(worker, message)
+        elif message.handle not in worker.leases:
+            return  # of a lease that has ended
+        elif isinstance(message, Ready):
+            worker.leases[message.handle] = "ready"
+        elif isinstance(message, Failed):
+            worker.leases[message.handle] = "failed"
+            worker.errors[message.handle] = message.error
+        elif worker.leases[message.handle] == "failed":
+            return  # keeps telling that it could not; it holds nothing
+        else:
+            del worker.leases[message.handle]
+            self._drop_unheld()
+        self.advance()
+
+    def _on_switched(self, worker: WorkerConnection, message: Switched) -> None:
+        row = self._row
+        worker.flip = message.flip
+        if (message.flip, message.handle) == (row.flip, row.handle) and self._flip_ns:
+            self._last_switch_ns = max(self._last_switch_ns, message.ns)
+
+    # Progress
+
+    def advance(self) -> None:
+        """Put the pending target in force if it may be; tell the node that things have changed."""
+        pending = self._pending
+        if pending is not None:
+            self._blocked = False
+            try:
+                self._judge(pending)
+            except HostError as error:
+                self._blocked = True  # tried again at the next tick
+                self._error = str(error)
+        self._desk.on_change()
+
+    def expire(self, now_s: float) -> None:
+        """Retire what was kept long enough; look again at what is overdue or blocked."""
+        for handle in [one for one, end_s in self._kept_until_s.items() if end_s <= now_s]:
+            self._retire([handle])
+        if self._pending is not None and (now_s >= self._pending.overdue_s or self._blocked):
+            self.advance()
+        if now_s >= self._desk.readopt_until_s:
+            self._drop_unheld()
+
+    def _judge(self, pending: _Pending) -> None:
+        row = self._desk.table.handles[pending.handle]
+        states = [worker.leases.get(pending.handle) for worker in self.workers]
+        verdict = decide(
+            Workers(len(states), states.count("ready"), states.count("failed")),
+            was_in_force=row.was_in_force,
+            had_workers=pending.had_workers,
+            overdue=self._desk.clock() >= pending.overdue_s,
+        )
+        self._error = self._failure(pending.handle) if verdict == "load-failed" else None
+        if verdict == "flip":
+            self._put_in_force(pending.target, row)
+
+    def _put_in_force(self, target: Target, row: Handle) -> None:
+        desk, before = self._desk, self._row
+        meant = (row.handle, target.generation, target.choice)
+        if meant != (before.handle, before.generation, before.choice):
+            record = Record(before.flip + 1, *meant)
+            desk.table.save(
+                slots=[before.showing(record)], handles=[replace(row, was_in_force=True)]
+            )
+            desk.page.store(self.slot, record)
+            self._flip_ns, self._last_switch_ns = time.monotonic_ns(), 0
+            for worker in self.workers:
+                worker.send(Flipped(record.flip, record.handle).message())
+        self.target, self._pending = target, None
+        self._kept_until_s.pop(row.handle, None)
+        if before.handle not in (0, row.handle):
+            self._kept_until_s[before.handle] = desk.clock() + desk.grace_s
+        desk.runtime.point_current(target.model, target.stage, row.path)
+        self._retire_unreachable(target)
+
+    def _retire_unreachable(self, target: Target) -> None:
+        """No choice of the present move leads to these: they need not wait for their grace."""
+        if target.keep is None:
+            return
+        wanted = {target.serve.digest, target.keep.digest}
+        rows = self._desk.table.handles
+        self._retire([one for one in self._kept_until_s if rows[one].digest not in wanted])
+
+    def _unpend(self, handle: int) -> None:
+        """A target was replaced before it came into force."""
+        if handle != self._row.handle and handle not in self._kept_until_s:
+            self._retire([handle])
+
+    def _retire(self, handles: list[int]) -> None:
+        if not handles:
+            return
+        rows = self._desk.table.handles
+        self._desk.table.save(handles=[replace(rows[one], retired=True) for one in handles])
+        for handle in handles:
+            self._kept_until_s.pop(handle, None)
+            for worker in self.workers:
+                if handle in worker.leases:
+                    worker.send(Retire(handle).message())
+                if worker.leases.get(handle) == "failed":
+                    del worker.leases[handle]
+        self._drop_unheld()
+
+    def _drop_unheld(self) -> None:
+        """Forget retired handles that no worker holds: their versions are free."""
+        if self._desk.clock() < self._desk.readopt_until_s:
+            return
+        held = {handle for worker in self.workers for handle in worker.leases}
+        free = [
+            row.handle
+            for row in self._desk.table.of_slot(self.slot)
+            if row.retired and row.handle not in held
+        ]
+        if free:
+            self._desk.table.save(dropped=free)
+            self._desk.on_change()
+        for handle in free:
+            self._close(handle)
+
+    # Handles
+
+    def _find(self, digest: str) -> Handle | None:
+        rows = self._desk.table.of_slot(self.slot)
+        return next((row for row in rows if row.digest == digest and not row.retired), None)
+
+    def _new_handle(self, version: ResidentVersion) -> Handle:
+        table = self._desk.table
+        if len(table.of_slot(self.slot)) >= HANDLES_PER_STAGE_MAX:
+            raise TooManyVersions(
+                f"workers of {self._row.model}@{self._row.stage} still hold "
+                f"{HANDLES_PER_STAGE_MAX} versions: they keep views of them; restart those workers"
+            )
+        row = table.new_handle(
+            slot=self.slot, number=version.number, digest=version.digest, path=version.path
+        )
+        os.close(_open_directory(version.path))  # VersionMissing before anything is written
+        table.save(handles=[row])
+        return row
+
+    def _open_directory(self, row: Handle, version: ResidentVersion, target: Target) -> None:
+        if row.handle in self._open:
+            return
+        prepare = Prepare(
+            row.handle,
+            flip_hint=self._row.flip + 1,
+            generation=target.generation,
+            choice=target.choice,
+            number=version.number,
+            digest=version.digest,
+            path=version.path,
+            files=dict(version.files),
+        )
+        fd = _open_directory(version.path)
+        self._open[row.handle] = _Open(fd, _fitting(prepare))
+        if row.path != version.path:
+            self._desk.table.save(handles=[replace(row, path=version.path)])
+
+    def _others(self) -> list[int]:
+        """Pending and kept handles, the pending one first."""
+        pending = [self._pending.handle] if self._pending else []
+        return pending + [one for one in self._kept_until_s if one not in pending]
+
+    def _prepare(self, worker: WorkerConnection, handle: int) -> None:
+        prepared = self._open.get(handle)
+        if prepared is not None and handle not in worker.leases:
+            worker.leases[handle] = "loading"
+            worker.send(prepared.prepare, [prepared.directory_fd])
+
+    def _close(self, handle: int) -> None:
+        prepared = self._open.pop(handle, None)
+        if prepared is not None:
+            os.close(prepared.directory_fd)
+
+    def close(self) -> None:
+        for handle in list(self._open):
+            self._close(handle)
+
+    # Reading
+
+    @property
+    def _row(self) -> Slot:
+        return self._desk.table.slots[self.slot]
+
+    def _state(self) -> State:
+        if self._pending is None:
+            return "waiting" if self.target is None else "serving"
+        if self._blocked:
+            return "blocked"
+        return "load-failed" if self._error else "preparing"
+
+    def _late_failure(self) -> str | None:
+        """A worker that could not load what is in force meanwhile."""
+        return self._failure(self._row.handle)
+
+    def _failure(self, handle: int) -> str | None:
+        for worker in self.workers:
+            if worker.leases.get(handle) == "failed":
+                return f"worker {worker.pid}: {worker.errors.get(handle)}"
+        return None
+
+
+def _open_directory(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise VersionMissing(
+            f"cannot open the version directory {path} ({error.strerror}): make the version "
+            "resident before it is served"
+        ) from error
+
+
+def _fitting(prepare: Prepare) -> dict[str, object]:
+    """The message, without its list of files if a frame cannot hold it."""
+    try:
+        encode_frame(prepare.message(), fds=1)
+    except FrameTooLong:
+        prepare.files = None
+    return prepare.message()

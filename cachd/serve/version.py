@@ -1,0 +1,122 @@
+"""What `load` gets and what `acquire()` gives.
+
+Whoever references a `Version` or a `View`, or a map made by it, keeps the bytes; the daemon hears
+that a version is free when it was retired and the last reference to it is gone. No call ends a
+view: `with` only marks where it is used.
+"""
+
+from __future__ import annotations
+
+import time
+
+from cachd.serve.typed import Of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from cachd.serve.flip_page import Record
+    from cachd.serve.leases import Lease
+    from cachd.serve.typed import T
+    from cachd.serve.version_files import VersionFiles
+
+
+class Version:
+    """A whole version on this host: an immutable directory of real, verified files."""
+
+    __slots__ = ("digest", "lease", "number", "path", "sources")
+
+    def __init__(
+        self, number: int, digest: str, path: str, sources: VersionFiles, lease: Lease
+    ) -> None:
+        self.number = number
+        self.digest = digest
+        self.path = path
+        self.sources = sources
+        self.lease = lease
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Path within the version -> bytes, of every file."""
+        return self.sources.sizes()
+
+    def fd(self, name: str) -> int:
+        """Read-only descriptor of a file: shared (use pread), owned by the version. FileRefused."""
+        return self.sources.fd(name)
+
+    def buffer(self, name: str) -> memoryview:
+        """The whole file as read-only memory, not copied. FileRefused."""
+        return self.sources.buffer(name)
+
+    def __repr__(self) -> str:
+        return f"version {self.number} ({self.digest})"
+
+
+class Loaded(Of["T"]):
+    """A version with what `load` made of it."""
+
+    __slots__ = ("value", "version")
+
+    def __init__(self, version: Version, value: T) -> None:
+        self.version = version
+        self.value = value
+
+
+class View(Of["T"]):
+    """What one flip put in force, whole: value, version, and the move that named it."""
+
+    __slots__ = (
+        "choice",
+        "digest",
+        "flip",
+        "generation",
+        "handle",
+        "number",
+        "since_ns",
+    )
+    if not TYPE_CHECKING:
+        __slots__ += ("value",)
+    value: T
+
+    def __init__(self, loaded: Loaded[T], record: Record) -> None:
+        self.value = loaded.value
+        self.loaded = loaded
+        self.number = loaded.version.number
+        self.digest = loaded.version.digest
+        self.flip = record.flip
+        self.handle = record.handle
+        self.generation = record.generation
+        self.choice = record.choice
+        self.since_ns = time.monotonic_ns()
+
+    def __enter__(self) -> View[T]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    @property
+    def path(self) -> str:
+        """The version's directory, for libraries that want one."""
+        return self.loaded.version.path
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Path within the version -> bytes, of every file."""
+        return self.loaded.version.sources.sizes()
+
+    def fd(self, name: str) -> int:
+        """Read-only descriptor of a file: shared (use pread), owned by the version. FileRefused."""
+        return self.loaded.version.sources.fd(name)
+
+    def buffer(self, name: str) -> memoryview:
+        """The whole file as read-only memory, not copied. FileRefused."""
+        return self.loaded.version.sources.buffer(name)
+
+    def __repr__(self) -> str:
+        return f"{self.loaded.version!r} by {self.generation}.{self.choice}, flip {self.flip}"

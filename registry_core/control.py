@@ -1,0 +1,76 @@
+"""Control: the few operations that need the one writable ledger.
+
+`Registry` works over it: embedded (`registry_core.embedded`, the ledger in this process) or remote
+(`cachd.control`, an authority over HTTP). Each method is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from registry_core.domain.entry import Entry
+from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
+from registry_core.domain.move import Move
+from registry_core.domain.policy import Policy, Root
+from registry_core.ledger.ledger import Change
+from registry_core.ledger.queries import Resolved
+from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+from registry_core.trust.dsse import Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDraft:
+    """A version to register, whose objects are all in the origin. `bundle` is its OMS bundle."""
+
+    model: ModelName
+    manifest: bytes
+    bundle: bytes
+    chunk_bytes: int
+    tags: dict[str, str]
+    notes: str
+
+
+class Control(Protocol):
+    """`find_*` return None, all others raise NotFound, for what does not exist."""
+
+    def root(self) -> Root: ...
+
+    def policy(self) -> Policy: ...
+
+    def origin_url(self) -> str: ...
+
+    def find_model(self, model: ModelName) -> ModelRecord | None: ...
+
+    def models(self) -> Sequence[ModelRecord]: ...
+
+    def find_version(self, model: ModelName, digest: Digest) -> VersionRecord | None: ...
+
+    def versions(self, model: ModelName, *, newest: int) -> Sequence[VersionRecord]: ...
+
+    def find_stage(self, model: ModelName, stage: StageName) -> StageRecord | None: ...
+
+    def stages(self, model: ModelName) -> Sequence[StageRecord]: ...
+
+    def resolve(self, ref: VersionRef) -> Resolved: ...
+
+    def history(self, model: ModelName, *, newest: int) -> Sequence[Entry]: ...
+
+    def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
+        """The version, and whether it was created (False: the model had these files already)."""
+        ...
+
+    def move(
+        self, move: Move, envelope: Envelope | None, guard: Guard, change: Change
+    ) -> StageRecord:
+        """Commit `move`. Without an envelope the authority signs, where the policy lets it."""
+        ...
+
+    def choose(
+        self, model: ModelName, stage: StageName, guard: Guard, change: Change
+    ) -> StageRecord:
+        """Toggle the version in force between the two of the stage's current move."""
+        ...
+
+    def close(self) -> None: ...

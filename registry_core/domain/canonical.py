@@ -1,0 +1,82 @@
+"""The one encoding that is hashed and signed: RFC 8785 (JCS), restricted.
+
+Restrictions that keep it equal in every implementation: object keys are ASCII, numbers are
+integers within +-(2^53 - 1), text is valid Unicode without lone surrogates, depth is bounded.
+`decode` accepts canonical bytes only, so a document has exactly one encoding and a digest of it
+cannot be reached by another spelling.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from registry_core.domain import limits
+from registry_core.errors import InvalidInput
+
+
+def encode(value: Any) -> bytes:
+    """Canonical bytes of `value` (dict, list, str, int, bool, None)."""
+    _check(value, 0)
+    text = json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return text.encode("utf-8")
+
+
+def decode(data: bytes, *, bytes_max: int, what: str) -> Any:
+    """The value whose canonical encoding is `data`, or InvalidInput naming `what`."""
+    value = decode_any_json(data, bytes_max=bytes_max, what=what)
+    if encode(value) != data:
+        raise InvalidInput(f"{what} is not in canonical form (RFC 8785)")
+    return value
+
+
+def decode_any_json(data: bytes, *, bytes_max: int, what: str) -> Any:
+    """Strict JSON: bounded, UTF-8, no duplicate keys, no floats. Any white space and key order."""
+    if len(data) > bytes_max:
+        raise InvalidInput(f"{what} has {len(data)} bytes, more than the {bytes_max} allowed")
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_object,
+            parse_float=_no_float,
+            parse_constant=_no_float,
+        )
+        _check(value, 0)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"{what} is not valid: {error}") from error
+    return value
+
+
+def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return made
+
+
+def _no_float(text: str) -> Any:
+    raise ValueError(f"{text!r:.40} is not an integer")
+
+
+def _check(value: Any, depth: int) -> None:
+    if depth > limits.JSON_DEPTH_MAX:
+        raise InvalidInput(f"nested deeper than {limits.JSON_DEPTH_MAX}")
+    kind = type(value)
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not key.isascii():
+                raise InvalidInput(f"object key {key!r:.60} is not ASCII text")
+            _check(item, depth + 1)
+    elif kind is list:
+        for item in value:
+            _check(item, depth + 1)
+    elif kind is int:
+        if not -limits.INTEGER_MAX <= value <= limits.INTEGER_MAX:
+            raise InvalidInput(f"integer {value} is beyond 2^53 - 1")
+    elif kind is str:
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            raise InvalidInput("text with a lone surrogate")
+    elif value is not None and kind is not bool:
+        raise InvalidInput(f"{kind.__name__} has no canonical form")

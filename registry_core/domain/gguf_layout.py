@@ -1,0 +1,116 @@
+"""Where the tensors of a GGUF file lie (ggml `docs/gguf.md`, versions 2 and 3, little-endian).
+
+The header holds key-value metadata of self-described length, then tensor infos, then padding to
+`general.alignment`, then tensor data. Only what is needed to find boundaries is parsed; each
+tensor runs to the start of the next one, padding included.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from registry_core.domain import limits
+from registry_core.errors import InvalidModelFiles
+
+MAGIC = b"GGUF"
+_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY, _UINT32 = 8, 9, 4
+
+
+class HeaderIncomplete(Exception):
+    """The header goes on beyond the bytes at hand: call again with more of the file."""
+
+
+class _Reader:
+    """A cursor over the head of the file that refuses to run past it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def skip(self, count: int) -> None:
+        self.at += count
+        if self.at > len(self.data):
+            raise HeaderIncomplete
+
+    def u32(self) -> int:
+        self.skip(4)
+        return int(struct.unpack_from("<I", self.data, self.at - 4)[0])
+
+    def u64(self, bound: int, what: str) -> int:
+        self.skip(8)
+        (value,) = struct.unpack_from("<Q", self.data, self.at - 8)
+        if value > bound:
+            raise InvalidModelFiles(f"has a damaged GGUF header: {value} {what}")
+        return int(value)
+
+    def text(self) -> bytes:
+        length = self.u64(limits.GGUF_STRING_MAX, "bytes in a string")
+        self.skip(length)
+        return self.data[self.at - length : self.at]
+
+    def value(self, kind: int, depth: int = 0) -> None:
+        if kind in _SCALAR_BYTES:
+            self.skip(_SCALAR_BYTES[kind])
+        elif kind == _STRING:
+            self.text()
+        elif kind == _ARRAY and depth < 4:
+            item, count = self.u32(), self.u64(limits.GGUF_ARRAY_MAX, "items in an array")
+            if item in _SCALAR_BYTES:
+                self.skip(count * _SCALAR_BYTES[item])
+            else:
+                for _ in range(count):
+                    self.value(item, depth + 1)
+        else:
+            raise InvalidModelFiles(f"has a damaged GGUF header: value of unknown type {kind}")
+
+
+def tensor_spans(head: bytes, size: int) -> tuple[int, list[tuple[int, int]]]:
+    """(header bytes, [(start, end) of each tensor]) from the first bytes of a file of `size`.
+
+    Raises HeaderIncomplete when `head` is too short to tell and the file has more.
+    """
+    try:
+        data_start, starts = _parse(_Reader(head))
+    except HeaderIncomplete:
+        if len(head) >= min(size, limits.GGUF_HEADER_MAX):
+            raise InvalidModelFiles("is truncated within its GGUF header") from None
+        raise
+    starts = sorted({data_start + start for start in starts})
+    if starts and starts[-1] >= size:
+        raise InvalidModelFiles(
+            f"is truncated: a tensor begins at byte {starts[-1]} and the file has {size}"
+        )
+    if starts and starts[0] != data_start:
+        raise InvalidModelFiles("has a damaged GGUF header: its first tensor is not at the start")
+    return min(data_start, size), list(zip(starts, [*starts[1:], size], strict=True))
+
+
+def _parse(reader: _Reader) -> tuple[int, list[int]]:
+    reader.skip(4)
+    if reader.data[:4] != MAGIC or reader.u32() not in (2, 3):
+        raise InvalidModelFiles("is not GGUF version 2 or 3")
+    tensors = reader.u64(limits.TENSORS_MAX, "tensors")
+    pairs = reader.u64(limits.GGUF_KV_MAX, "metadata keys")
+    alignment = 32
+    for _ in range(pairs):
+        key, kind = reader.text(), reader.u32()
+        at = reader.at
+        reader.value(kind)
+        if key == b"general.alignment" and kind == _UINT32:
+            (alignment,) = struct.unpack_from("<I", reader.data, at)
+    if alignment == 0 or alignment % 8 or alignment > 1 << 20:
+        raise InvalidModelFiles(f"has a damaged GGUF header: alignment {alignment}")
+    starts = [_tensor_start(reader, alignment) for _ in range(tensors)]
+    return -(-reader.at // alignment) * alignment, starts
+
+
+def _tensor_start(reader: _Reader, alignment: int) -> int:
+    reader.text()
+    dimensions = reader.u32()
+    if dimensions > 8:
+        raise InvalidModelFiles(f"has a damaged GGUF header: a tensor of {dimensions} dimensions")
+    reader.skip(8 * dimensions + 4)
+    start = reader.u64(limits.FILE_MAX, "as an offset")
+    if start % alignment:
+        raise InvalidModelFiles("has a damaged GGUF header: a tensor is not aligned")
+    return start

@@ -1,0 +1,77 @@
+"""Every bound of registry_core in one place, with the relations between them asserted.
+
+Bytes unless the name says otherwise. Bounds on what daemons hold live in `cachd.limits`.
+"""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# Names
+NAME_CHARS_MAX = 128
+PATH_BYTES_MAX = 1024
+PATH_DEPTH_MAX = 32
+TAG_KEY_CHARS_MAX = 128
+TAG_VALUE_CHARS_MAX = 4096
+TAGS_MAX = 64
+NOTES_CHARS_MAX = 64 * KIB
+REASON_CHARS_MAX = 1024
+ACTOR_CHARS_MAX = 256
+
+# Chunks: fixed when the first version of a model is pushed, then kept along its line.
+CHUNK_SMALL = 1 * MIB
+CHUNK_DEFAULT = 4 * MIB
+CHUNK_LARGE = 8 * MIB
+CHUNK_MAX = CHUNK_LARGE
+SMALL_VERSION_MAX = 256 * MIB
+LARGE_VERSION_MIN = 8 * GIB
+
+# Packs
+PACK_MAX = 64 * MIB
+PACK_CHUNKS_MAX = 65_536
+
+# Versions
+FILES_MAX = 10_000
+FILE_MAX = 1 << 50
+CHUNKS_MAX = 1_000_000
+MANIFEST_MAX = 128 * MIB
+HINT_MAX = 256 * MIB
+BUNDLE_MAX = 32 * MIB
+
+# Tensor files
+SAFETENSORS_HEADER_MAX = 100 * MIB  # the bound of the reference implementation
+TENSORS_MAX = 1_000_000
+GGUF_KV_MAX = 65_536
+GGUF_STRING_MAX = 16 * MIB
+GGUF_ARRAY_MAX = 16 * MIB  # items: vocabularies have hundreds of thousands
+GGUF_HEADER_MAX = 256 * MIB
+
+# Log
+ENTRY_BODY_MAX = 1 * MIB
+ENTRIES_PER_STATE = 10_000
+CHECKPOINT_MAX = 4 * KIB
+BATCH_ENTRIES_MAX = 1_000
+
+# Trust
+ENVELOPE_MAX = 256 * KIB
+SIGNATURES_MAX = 64
+POLICY_KEYS_MAX = 1_024
+KEY_FILE_MAX = 64 * KIB
+
+# Ledger
+MAP_BYTES = 64 * GIB  # address space, not disk: the file grows as it is used
+READERS_MAX = 512
+PAGE_SIZE_MAX = 1_000
+
+JSON_DEPTH_MAX = 16
+INTEGER_MAX = (1 << 53) - 1  # exact in every JSON reader (RFC 8785, section 3.2.2.3)
+
+assert CHUNK_SMALL < CHUNK_DEFAULT < CHUNK_LARGE == CHUNK_MAX
+assert CHUNK_MAX <= PACK_MAX // 4, "a pack holds several of the largest chunks"
+assert SMALL_VERSION_MAX < LARGE_VERSION_MIN
+assert TAGS_MAX * (TAG_KEY_CHARS_MAX + TAG_VALUE_CHARS_MAX) * 2 < ENTRY_BODY_MAX
+assert NOTES_CHARS_MAX * 4 + ENVELOPE_MAX < ENTRY_BODY_MAX
+assert CHUNKS_MAX * 80 <= MANIFEST_MAX
+"""A chunk costs about 80 bytes of manifest."""

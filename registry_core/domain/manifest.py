@@ -1,0 +1,148 @@
+"""The manifest: canonical description of a version. Its SHA-256 is the version's identity.
+
+It tells files, sizes, SHA-256 and chunks, and nothing of where chunks lie: the same files, cut the
+same way, give the same identity wherever they are kept. Format: docs/FORMATS.md, "Manifest".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from registry_core.domain import canonical, limits, merkle
+from registry_core.domain.identifiers import ChunkId, Digest, parse_hex32
+from registry_core.domain.paths import parse_path, refuse_collisions
+from registry_core.errors import InvalidInput, InvalidModelFiles
+
+FORMAT = "cachd.manifest/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What is hashed and kept: `length` bytes whose BLAKE3 is `id`."""
+
+    id: ChunkId
+    length: int
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file: its chunks back to back are its content."""
+
+    path: str
+    size: int
+    sha256: bytes
+    chunks: tuple[Chunk, ...]
+
+    @cached_property
+    def chunk_root(self) -> bytes:
+        """RFC 6962 root over leaves `chunk id (32) || length (u32 big-endian)`, 32 bytes."""
+        return merkle.root_of(
+            merkle.leaf_hash(chunk.id.raw + chunk.length.to_bytes(4, "big"))
+            for chunk in self.chunks
+        )
+
+    def placed_chunks(self) -> Iterator[tuple[int, Chunk]]:
+        """(offset in the file, chunk), in order."""
+        offset = 0
+        for chunk in self.chunks:
+            yield offset, chunk
+            offset += chunk.length
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Files sorted by path (code point order)."""
+
+    files: tuple[ModelFile, ...]
+
+    @cached_property
+    def encoded(self) -> bytes:
+        return canonical.encode({"format": FORMAT, "files": [_file_json(f) for f in self.files]})
+
+    @cached_property
+    def digest(self) -> Digest:
+        return Digest(hashlib.sha256(self.encoded).digest())
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @cached_property
+    def unique_chunks(self) -> dict[ChunkId, Chunk]:
+        """Each distinct chunk once, in the order of the files."""
+        return {chunk.id: chunk for file in self.files for chunk in file.chunks}
+
+    @classmethod
+    def build(cls, files: list[ModelFile]) -> Manifest:
+        """The manifest of `files`, checked and sorted."""
+        made = cls(tuple(sorted(files, key=lambda file: file.path)))
+        _check(made)
+        return made
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """The manifest that `data` is the canonical encoding of, or InvalidInput."""
+        doc = canonical.decode(data, bytes_max=limits.MANIFEST_MAX, what="manifest")
+        if not isinstance(doc, dict) or doc.keys() != {"format", "files"}:
+            raise InvalidInput("manifest is not an object of 'format' and 'files'")
+        if doc["format"] != FORMAT or not isinstance(doc["files"], list):
+            raise InvalidInput(f"manifest format {doc['format']!r:.40} is not known here")
+        made = cls(tuple(_parse_file(item) for item in doc["files"]))
+        _check(made)
+        return made
+
+
+def _file_json(file: ModelFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "size": file.size,
+        "sha256": file.sha256.hex(),
+        "chunks": [[chunk.id.hex, chunk.length] for chunk in file.chunks],
+    }
+
+
+def _parse_file(doc: Any) -> ModelFile:
+    if not isinstance(doc, dict) or doc.keys() != {"path", "size", "sha256", "chunks"}:
+        raise InvalidInput("manifest: a file is not an object of path, size, sha256, chunks")
+    if type(doc["size"]) is not int or not isinstance(doc["chunks"], list):
+        raise InvalidInput(f"manifest: file {doc['path']!r:.80} is not well formed")
+    return ModelFile(
+        parse_path(doc["path"]),
+        doc["size"],
+        parse_hex32(doc["sha256"], "file digest"),
+        tuple(_parse_chunk(item) for item in doc["chunks"]),
+    )
+
+
+def _parse_chunk(doc: Any) -> Chunk:
+    if not isinstance(doc, list) or len(doc) != 2 or type(doc[1]) is not int:
+        raise InvalidInput("manifest: a chunk is not [id, length]")
+    return Chunk(ChunkId.parse_hex(doc[0]), doc[1])
+
+
+def _check(manifest: Manifest) -> None:
+    paths = [file.path for file in manifest.files]
+    if not paths:
+        raise InvalidModelFiles("a version needs at least one file")
+    if len(paths) > limits.FILES_MAX:
+        raise InvalidModelFiles(f"{len(paths)} files are more than the {limits.FILES_MAX} allowed")
+    if any(a >= b for a, b in itertools.pairwise(paths)):
+        raise InvalidInput("manifest: files are not sorted by path, or one is there twice")
+    refuse_collisions(paths)
+    lengths: dict[ChunkId, int] = {}
+    for file in manifest.files:
+        if file.size < 0 or sum(chunk.length for chunk in file.chunks) != file.size:
+            raise InvalidInput(f"manifest: chunks of {file.path!r} do not add up to its size")
+        for chunk in file.chunks:
+            if not 1 <= chunk.length <= limits.CHUNK_MAX:
+                raise InvalidInput(f"manifest: a chunk of {file.path!r} has {chunk.length} bytes")
+            if lengths.setdefault(chunk.id, chunk.length) != chunk.length:
+                raise InvalidInput("manifest: one chunk id with two lengths")
+    if len(lengths) > limits.CHUNKS_MAX:
+        raise InvalidModelFiles(f"{len(lengths)} chunks are more than {limits.CHUNKS_MAX}")

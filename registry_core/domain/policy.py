@@ -1,0 +1,172 @@
+"""Policy: whose keys count for what, and the root that policies are trusted by. Pure documents.
+
+A policy lists public keys (by key id, the SHA-256 of their PEM), gives them roles, and has one
+rule per model and stage pattern (first match wins): which role signs a move, how many of them,
+and whether a change must carry a guard. Owners sign it (`registry_core.trust.policy`).
+Format: docs/FORMATS.md, "Policy and root".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from registry_core.domain import canonical, limits
+from registry_core.domain.identifiers import Digest, ModelName, StageName, parse_hex32
+from registry_core.errors import InvalidInput
+
+POLICY_FORMAT = "cachd.policy/1"
+ROOT_FORMAT = "cachd.root/1"
+PUBLISHER, PROMOTER, STAGER = "publisher", "promoter", "stager"
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class StageRule:
+    """Moves of `model`@`stage` (names or `*`) need `threshold` signatures by keys of `role`."""
+
+    model: str
+    stage: str
+    role: str
+    threshold: int
+    protected: bool
+
+    def matches(self, model: ModelName, stage: StageName) -> bool:
+        return self.model in (ANY, model.text) and self.stage in (ANY, stage.text)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """`keys`: key id -> PEM. `roles`: role -> key ids."""
+
+    registry: str
+    keys: dict[str, str]
+    roles: dict[str, tuple[str, ...]]
+    rules: tuple[StageRule, ...]
+
+    @cached_property
+    def encoded(self) -> bytes:
+        return canonical.encode(
+            {
+                "format": POLICY_FORMAT,
+                "registry": self.registry,
+                "keys": self.keys,
+                "roles": {role: list(ids) for role, ids in self.roles.items()},
+                "rules": [
+                    {
+                        "model": rule.model,
+                        "stage": rule.stage,
+                        "role": rule.role,
+                        "threshold": rule.threshold,
+                        "protected": rule.protected,
+                    }
+                    for rule in self.rules
+                ],
+            }
+        )
+
+    @cached_property
+    def digest(self) -> Digest:
+        return Digest(hashlib.sha256(self.encoded).digest())
+
+    def keys_of(self, role: str) -> dict[str, str]:
+        """Key id -> PEM of the keys with `role`."""
+        return {key_id: self.keys[key_id] for key_id in self.roles.get(role, ())}
+
+    def rule_for(self, model: ModelName, stage: StageName) -> StageRule:
+        for rule in self.rules:
+            if rule.matches(model, stage):
+                return rule
+        raise InvalidInput(f"the policy has no rule for {model}@{stage}: add one for it or for *")
+
+    @classmethod
+    def parse(cls, data: bytes) -> Policy:
+        doc = canonical.decode(data, bytes_max=limits.ENVELOPE_MAX, what="policy")
+        try:
+            if doc["format"] != POLICY_FORMAT:
+                raise InvalidInput(f"policy format {doc['format']!r:.40} is not known here")
+            policy = cls(
+                doc["registry"],
+                _parse_keys(doc["keys"]),
+                {role: tuple(ids) for role, ids in doc["roles"].items()},
+                tuple(StageRule(**rule) for rule in doc["rules"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"policy is not well formed: {error}") from error
+        _check(policy)
+        if policy.encoded != data:
+            raise InvalidInput("policy holds unknown fields")
+        return policy
+
+
+@dataclass(frozen=True)
+class Root:
+    """What a node trusts from the start: the owners' keys and the authority's checkpoint key."""
+
+    registry: str
+    owners: dict[str, str]
+    threshold: int
+    authority: str
+    """PEM of the Ed25519 key that signs checkpoints."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        return canonical.encode(
+            {
+                "format": ROOT_FORMAT,
+                "registry": self.registry,
+                "owners": self.owners,
+                "threshold": self.threshold,
+                "authority": self.authority,
+            }
+        )
+
+    @cached_property
+    def digest(self) -> Digest:
+        return Digest(hashlib.sha256(self.encoded).digest())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Root:
+        doc = canonical.decode(data, bytes_max=limits.ENVELOPE_MAX, what="root")
+        try:
+            if doc["format"] != ROOT_FORMAT:
+                raise InvalidInput(f"root format {doc['format']!r:.40} is not known here")
+            owners = _parse_keys(doc["owners"])
+            root = cls(doc["registry"], owners, doc["threshold"], doc["authority"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"root is not well formed: {error}") from error
+        if type(root.threshold) is not int or not 1 <= root.threshold <= len(owners):
+            raise InvalidInput("root: threshold is not between 1 and the number of owners")
+        if root.encoded != data:
+            raise InvalidInput("root holds unknown fields")
+        return root
+
+
+def _parse_keys(doc: Any) -> dict[str, str]:
+    keys = dict(doc)
+    if len(keys) > limits.POLICY_KEYS_MAX:
+        raise InvalidInput(f"more than {limits.POLICY_KEYS_MAX} keys")
+    for key_id, pem in keys.items():
+        if hashlib.sha256(pem.encode()).digest() != parse_hex32(key_id, "key id"):
+            raise InvalidInput(f"key {key_id:.16}… is not the SHA-256 of its PEM")
+    return keys
+
+
+def _check(policy: Policy) -> None:
+    for role, ids in policy.roles.items():
+        if len(set(ids)) != len(ids) or not set(ids) <= policy.keys.keys():
+            raise InvalidInput(f"policy: role {role!r:.40} names an unknown key, or one twice")
+    for rule in policy.rules:
+        if rule.model != ANY:
+            ModelName.parse(rule.model)
+        if rule.stage != ANY:
+            StageName.parse(rule.stage)
+        count = len(policy.roles.get(rule.role, ()))
+        if type(rule.threshold) is not int or not 1 <= rule.threshold <= count:
+            raise InvalidInput(
+                f"policy: rule {rule.model}@{rule.stage} needs {rule.threshold} of {count} keys"
+            )
+        if type(rule.protected) is not bool:
+            raise InvalidInput("policy: 'protected' is not true or false")

@@ -1,0 +1,163 @@
+"""The directory of an embedded registry: what `init` makes and `open` finds.
+
+    config.json   registry id, origin URL and its options
+    root.json     what nodes trust this registry by: hand a copy to each node
+    keys/         owner, authority, publisher, promoter, stager (PEM, 0600)
+    ledger/       LMDB
+    origin/       the default origin, when no other is named
+
+`init` builds everything in a directory beside and renames it into place: it is there whole or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from registry_core.domain import canonical, limits
+from registry_core.domain.entry import REGISTRY_TAG, EntryType
+from registry_core.domain.policy import Policy, Root
+from registry_core.errors import Conflict, InvalidInput, NotFound
+from registry_core.ledger import log, subjects
+from registry_core.ledger.ledger import Change, Draft, Ledger
+from registry_core.ledger.lmdb_store import LmdbStore
+from registry_core.origin.store import Origin
+from registry_core.trust.keys import Keyring, SigningKey
+from registry_core.trust.policy import default_policy, make_root, sign_policy
+
+CONFIG_FORMAT = "cachd.config/1"
+OWNER, AUTHORITY = "owner", "authority"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryHome:
+    """A directory that `init` made."""
+
+    path: Path
+    registry: str
+    origin_url: str
+    origin_options: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path) -> RegistryHome:
+        config = path / "config.json"
+        try:
+            data = config.read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"there is no registry in {path}: run `cachctl init {path}`") from None
+        doc = canonical.decode_any_json(data, bytes_max=limits.KEY_FILE_MAX, what=str(config))
+        if not isinstance(doc, dict) or doc.get("format") != CONFIG_FORMAT:
+            raise InvalidInput(f"{config} is not of format {CONFIG_FORMAT}")
+        url = doc["origin"]["url"] or (path / "origin").absolute().as_uri()
+        return cls(path, doc["registry"], url, doc["origin"]["options"])
+
+    def root(self) -> Root:
+        return Root.parse((self.path / "root.json").read_bytes())
+
+    def keyring(self) -> Keyring:
+        return Keyring(self.path / "keys")
+
+    def open_origin(self) -> Origin:
+        return Origin.open(self.origin_url, self.origin_options)
+
+    def open_ledger(self, *, readonly: bool, holder: str) -> Ledger:
+        store = LmdbStore(self.path / "ledger", readonly=readonly, holder=holder)
+        authority = None if readonly else self.keyring().get(AUTHORITY)
+        return Ledger(store, self.root(), authority, clock_ms)
+
+
+def clock_ms() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def init_home(
+    path: Path, *, origin_url: str, origin_options: Mapping[str, Any], actor: str
+) -> RegistryHome:
+    """Make a registry in `path`, which must not exist or be empty. Without an origin URL the
+    registry keeps its chunks in `path`/origin."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise Conflict(f"{path} exists and is not an empty directory: choose another")
+    if origin_url:
+        Origin.open(origin_url, origin_options)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.parent / f".{path.name}.init-{uuid.uuid4().hex[:8]}"
+    try:
+        aside.mkdir(mode=0o750)
+        _fill(aside, origin_url, origin_options, actor)
+        aside.replace(path)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    _sync_directory(path.parent)
+    return RegistryHome.load(path)
+
+
+def _fill(path: Path, origin_url: str, origin_options: Mapping[str, Any], actor: str) -> None:
+    registry = secrets.token_hex(16)
+    (path / "keys").mkdir(mode=0o700)
+    keyring = Keyring(path / "keys")
+    keys = {name: SigningKey.generate_p256() for name in (OWNER, "publisher", "promoter", "stager")}
+    keys[AUTHORITY] = SigningKey.generate_ed25519()
+    for name, key in keys.items():
+        keyring.create(name, key)
+    root = make_root(registry, keys[OWNER], keys[AUTHORITY])
+    policy = default_policy(registry, keys["publisher"], keys["promoter"], keys["stager"])
+    _write(path / "root.json", root.encoded)
+    config = {
+        "format": CONFIG_FORMAT,
+        "registry": registry,
+        "origin": {"url": origin_url, "options": dict(origin_options)},
+    }
+    _write(path / "config.json", json.dumps(config, indent=2).encode() + b"\n")
+    if not origin_url:
+        (path / "origin").mkdir()
+    store = LmdbStore(path / "ledger", holder="cachctl init")
+    with store.write() as txn:
+        log.store_root(txn, root)
+    ledger = Ledger(store, root, keys[AUTHORITY], clock_ms)
+    ledger.commit(lambda draft: _first_entries(draft, root, policy, keys[OWNER], actor))
+    ledger.close()
+
+
+def _first_entries(draft: Draft, root: Root, policy: Policy, owner: SigningKey, actor: str) -> None:
+    change = Change(actor, "init", uuid.uuid4().hex)
+    draft.append(
+        EntryType.REGISTRY_CREATED,
+        subjects.REGISTRY,
+        tag=REGISTRY_TAG,
+        before=None,
+        after={"registry": root.registry, "root": str(root.digest)},
+        change=change,
+    )
+    draft.append(
+        EntryType.POLICY_SET,
+        subjects.REGISTRY,
+        tag=REGISTRY_TAG,
+        before=None,
+        after={"envelope": sign_policy(policy, owner).to_json()},
+        change=change,
+    )
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,212 @@
+"""The default backend: LMDB. Microsecond reads in process, one durable writer.
+
+Threads: reads from any thread; writes are serialised by LMDB. Never across fork: a child gets a
+clear error, since LMDB would seem to work there and is not. Each record carries a checksum bound
+to table and key. After a failed commit the writer is stopped for good: later commits would seem to
+succeed over pages that never reached the disk. A crash leaves the last durable commit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lmdb
+import xxhash
+
+from registry_core.domain import limits
+from registry_core.errors import IntegrityError, LedgerUnavailable
+from registry_core.ledger.lmdb_care import (
+    examine_if_unknown,
+    refuse_network_filesystem,
+    remember,
+)
+from registry_core.ledger.store import Table
+from registry_core.ledger.writer_lock import WriterLock
+
+_SUM_BYTES = 8
+
+
+class LmdbStore:
+    """`directory` holds data.mdb, lock.mdb, writer.lock and identity.json."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        readonly: bool = False,
+        holder: str = "a registry",
+        examined: bool = False,
+    ) -> None:
+        if not readonly:
+            directory.mkdir(parents=True, exist_ok=True)
+        elif not (directory / "data.mdb").exists():
+            raise LedgerUnavailable(f"there is no ledger in {directory}: run `cachctl init` first")
+        refuse_network_filesystem(directory)
+        self._directory = directory
+        self._pid = os.getpid()
+        self._stopped: str | None = None
+        self._lock = None if readonly else WriterLock(directory / "writer.lock", holder)
+        try:
+            if not examined:
+                examine_if_unknown(directory)
+            self._env = _open_environment(directory, readonly=readonly)
+            self._tables = _open_tables(self._env, readonly=readonly)
+            if not readonly:
+                self._env.reader_check()
+                remember(directory)
+        except (lmdb.Error, LedgerUnavailable) as error:
+            self._release_lock()
+            if isinstance(error, LedgerUnavailable):
+                raise
+            raise LedgerUnavailable(f"the ledger {directory} cannot be opened: {error}") from error
+
+    def read(self) -> _Transaction:
+        self._require_same_process()
+        return _Transaction(self, write=False)
+
+    def write(self) -> _Transaction:
+        self._require_same_process()
+        if self._lock is None:
+            raise LedgerUnavailable("the ledger was opened read-only: open it for writing")
+        if self._stopped is not None:
+            raise LedgerUnavailable(
+                f"the ledger's writer stopped at a failed commit ({self._stopped}): free disk "
+                "space or mend the disk, then open the ledger again; nothing acknowledged is lost"
+            )
+        return _Transaction(self, write=True)
+
+    def stop_writing(self, reason: str) -> None:
+        self._stopped = reason
+
+    def close(self) -> None:
+        if self._pid == os.getpid():
+            self._env.close()
+            self._release_lock()
+
+    def _release_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _require_same_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise LedgerUnavailable(
+                "the ledger was opened before this process was forked: open it in the child"
+            )
+
+
+def _open_environment(directory: Path, *, readonly: bool) -> Any:
+    return lmdb.open(
+        os.fspath(directory),
+        map_size=limits.MAP_BYTES,
+        max_dbs=len(Table),
+        max_readers=limits.READERS_MAX,
+        readonly=readonly,
+        subdir=True,
+        create=not readonly,
+        metasync=True,
+        sync=True,
+        readahead=False,
+    )
+
+
+def _open_tables(env: Any, *, readonly: bool) -> dict[Table, Any]:
+    return {table: env.open_db(table.value.encode(), create=not readonly) for table in Table}
+
+
+def _checksum(table: Table, key: bytes, value: bytes) -> bytes:
+    return xxhash.xxh3_64_digest(table.value.encode() + b"\0" + key + b"\0" + value)
+
+
+class _Transaction:
+    """Reader and Writer over one LMDB transaction; a context manager that commits or aborts."""
+
+    def __init__(self, store: LmdbStore, *, write: bool) -> None:
+        self._store = store
+        self._write = write
+        self._tables = store._tables  # noqa: SLF001  # the two classes are one backend
+        try:
+            self._txn = store._env.begin(write=write)  # noqa: SLF001  # as above
+        except lmdb.Error as error:
+            raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
+
+    def __enter__(self) -> _Transaction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is not None or not self._write:
+            self._txn.abort()
+            return
+        try:
+            self._txn.commit()
+        except lmdb.Error as failure:
+            self._store.stop_writing(str(failure))
+            raise LedgerUnavailable(
+                f"the ledger could not commit ({failure}): the change was refused and nothing "
+                "is half-made; look at free disk space first"
+            ) from failure
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        stored = self._txn.get(key, db=self._tables[table])
+        return None if stored is None else _unwrap(table, key, stored)
+
+    def scan(
+        self,
+        table: Table,
+        prefix: bytes = b"",
+        *,
+        after: bytes | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            found = (
+                _seek_last(cursor, prefix, after) if reverse else _seek_first(cursor, prefix, after)
+            )
+            while found and cursor.key().startswith(prefix):
+                key = bytes(cursor.key())
+                yield key, _unwrap(table, key, cursor.value())
+                found = cursor.prev() if reverse else cursor.next()
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        try:
+            self._txn.put(key, _checksum(table, key, value) + value, db=self._tables[table])
+        except lmdb.Error as error:
+            raise LedgerUnavailable(f"the ledger cannot take the change: {error}") from error
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self._txn.delete(key, db=self._tables[table])
+
+
+def _seek_first(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    if after is None:
+        return bool(cursor.set_range(prefix))
+    return bool(cursor.set_range(after + b"\0"))
+
+
+def _seek_last(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
+    """Onto the last key below `after`, or below the end of `prefix`."""
+    bound = after if after is not None else _successor(prefix)
+    if bound is None:
+        return bool(cursor.last())
+    return bool(cursor.prev()) if cursor.set_range(bound) else bool(cursor.last())
+
+
+def _successor(prefix: bytes) -> bytes | None:
+    """The smallest key above all keys that begin with `prefix`."""
+    trimmed = prefix.rstrip(b"\xff")
+    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
+
+
+def _unwrap(table: Table, key: bytes, stored: bytes) -> bytes:
+    value = bytes(stored[_SUM_BYTES:])
+    if bytes(stored[:_SUM_BYTES]) != _checksum(table, key, value):
+        raise IntegrityError(
+            f"a record of table {table} in the ledger is damaged: restore the ledger from a backup"
+        )
+    return value

@@ -1,0 +1,86 @@
+"""A Store in plain dictionaries, for replaying a log beside the real one (`check`).
+
+Passes the same conformance suite as the real backends. Single-threaded, and nothing lasts.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from types import TracebackType
+
+from registry_core.ledger.store import Table
+
+
+class MemoryStore:
+    """Tables as dictionaries with their keys kept sorted."""
+
+    def __init__(self) -> None:
+        self._values: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
+        self._keys: dict[Table, list[bytes]] = {table: [] for table in Table}
+
+    def read(self) -> _MemoryTransaction:
+        return _MemoryTransaction(self._values, self._keys)
+
+    def write(self) -> _MemoryTransaction:
+        return _MemoryTransaction(self._values, self._keys)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class _MemoryTransaction:
+    """Undoes its changes when it ends with an exception."""
+
+    def __init__(
+        self, values: dict[Table, dict[bytes, bytes]], keys: dict[Table, list[bytes]]
+    ) -> None:
+        self._values = values
+        self._keys = keys
+        self._undo: list[tuple[Table, bytes, bytes | None]] = []
+
+    def __enter__(self) -> _MemoryTransaction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            for table, key, value in reversed(self._undo):
+                self._set(table, key, value)
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        return self._values[table].get(key)
+
+    def scan(
+        self,
+        table: Table,
+        prefix: bytes = b"",
+        *,
+        after: bytes | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        keys = [key for key in self._keys[table] if key.startswith(prefix)]
+        if reverse:
+            keys.reverse()
+        for key in keys:
+            if after is None or (key < after if reverse else key > after):
+                yield key, self._values[table][key]
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        self._undo.append((table, key, self.get(table, key)))
+        self._set(table, key, value)
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self._undo.append((table, key, self.get(table, key)))
+        self._set(table, key, None)
+
+    def _set(self, table: Table, key: bytes, value: bytes | None) -> None:
+        values, keys = self._values[table], self._keys[table]
+        if value is None:
+            if values.pop(key, None) is not None:
+                del keys[bisect_left(keys, key)]
+        else:
+            if key not in values:
+                insort(keys, key)
+            values[key] = value

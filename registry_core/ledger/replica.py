@@ -1,0 +1,95 @@
+"""A replica: the same log and tables, fed by somebody else's stream and trusting only the root.
+
+Nothing is applied that no signed checkpoint covers: a batch is appended, its root compared with
+the checkpoint's, and only then committed. A checkpoint of a size already held must show the same
+root; another root is a fork of the log, and the replica refuses it for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from registry_core.domain.checkpoint import Checkpoint
+from registry_core.domain.entry import LogRecord
+from registry_core.domain.policy import Root
+from registry_core.errors import IntegrityError, InvalidInput
+from registry_core.ledger import log
+from registry_core.ledger.store import Reader, Store, Writer
+from registry_core.trust.note import verify_checkpoint
+
+
+class ForkDetected(IntegrityError):
+    """Two signed checkpoints contradict each other: the authority, or its key, is compromised."""
+
+    code = "fork_detected"
+
+
+class Replica:
+    """One writer at a time; reads from any thread. A crash leaves the last applied batch."""
+
+    def __init__(self, store: Store, root: Root) -> None:
+        self._store = store
+        self.root = root
+        with store.write() as txn:
+            known = log.stored_root(txn)
+            if known is not None and known.digest != root.digest:
+                raise InvalidInput(
+                    f"this replica belongs to registry {known.registry} and another root: use an "
+                    "empty directory for another registry"
+                )
+            if known is None:
+                log.store_root(txn, root)
+
+    def read(self) -> AbstractContextManager[Reader]:
+        return self._store.read()
+
+    def size(self) -> int:
+        with self._store.read() as txn:
+            return log.log_size(txn)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint that was applied."""
+        with self._store.read() as txn:
+            note = log.stored_checkpoint(txn)
+        return verify_checkpoint(note, self.root) if note else None
+
+    def apply(self, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
+        """Append `records`, which must be exactly what `note` covers beyond what is held."""
+        checkpoint = verify_checkpoint(note, self.root)
+        with self._store.write() as txn:
+            self._refuse_rollback(txn, checkpoint)
+            for record in records:
+                log.append(txn, self.root, record, record.entry())
+            if log.log_size(txn) != checkpoint.size:
+                raise IntegrityError(
+                    "the log's stream does not end at its checkpoint",
+                    expected=str(checkpoint.size),
+                    actual=str(log.log_size(txn)),
+                )
+            actual = log.log_root(txn)
+            if actual != checkpoint.root:
+                raise ForkDetected(
+                    f"the log contradicts its checkpoint at size {checkpoint.size}: this node "
+                    "keeps serving and adopts nothing more; compare with other nodes",
+                    expected=checkpoint.root.hex(),
+                    actual=actual.hex(),
+                )
+            log.store_checkpoint(txn, note)
+        return checkpoint
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _refuse_rollback(self, txn: Writer, checkpoint: Checkpoint) -> None:
+        held = log.stored_checkpoint(txn)
+        if held is None:
+            return
+        known = verify_checkpoint(held, self.root)
+        if checkpoint.size < known.size:
+            raise ForkDetected(
+                "the authority shows a shorter log than it signed before: it was restored or "
+                "rolled back; this node keeps serving and adopts nothing more",
+                expected=f">= {known.size} entries",
+                actual=str(checkpoint.size),
+            )

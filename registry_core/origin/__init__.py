@@ -1,0 +1,7 @@
+"""Object storage of a region, through obstore: `file://` now, S3, GCS and Azure by URL.
+
+layout   which object has which key
+store    Origin: bounded reads, durable writes, errors translated
+
+An origin is trusted with nothing: whatever is read is verified by its digest or chunk id.
+"""

@@ -1,0 +1,132 @@
+"""Origin: an object store with bounded reads, durable writes and one error.
+
+Thread-safe (obstore is). A crash leaves an object wholly there or absent: object stores promise
+it, and for `file://` obstore writes aside and renames; what `put` returned from is on disk.
+Credentials come from the usual places (environment, instance profile), never from a URL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import obstore
+import obstore.exceptions as faults
+from obstore.store import from_url
+
+from registry_core.domain.packs import Location
+from registry_core.errors import InvalidInput, NotFound, OriginError
+from registry_core.origin.layout import pack_key
+
+T = TypeVar("T")
+_SCHEMES = frozenset({"file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"})
+_FINAL = (
+    faults.PermissionDeniedError,
+    faults.UnauthenticatedError,
+    faults.NotSupportedError,
+    faults.InvalidPathError,
+)
+
+
+class Origin:
+    """One origin, e.g. `Origin.open("file:///srv/models")` or `Origin.open("s3://bucket/prefix")`.
+
+    `options` go to the store as they are (`endpoint`, `region`, `allow_http`…, see obstore).
+    """
+
+    def __init__(self, url: str, store: Any, local_root: Path | None) -> None:
+        self.url = url
+        self._store = store
+        self._local_root = local_root
+
+    @classmethod
+    def open(cls, url: str, options: Mapping[str, Any] | None = None) -> Origin:
+        parts = urlsplit(url)
+        if parts.scheme not in _SCHEMES:
+            raise InvalidInput(
+                f"origin {url!r:.200} is not a URL of file://, s3://, gs:// or az://: "
+                "for a directory write file:///absolute/path"
+            )
+        if parts.username or parts.password:
+            raise InvalidInput("an origin's URL must not carry credentials: use the environment")
+        try:
+            if parts.scheme == "file":
+                root = Path(unquote(parts.path))
+                root.mkdir(parents=True, exist_ok=True)
+                return cls(url, from_url(url), root)
+            return cls(url, from_url(url, config=dict(options or {})), None)  # type: ignore[call-overload]  # options are for whichever store the URL names
+        except (faults.BaseError, OSError, ValueError) as error:
+            raise OriginError(f"origin {url} cannot be opened: {error}", retryable=False) from error
+
+    def size(self, key: str) -> int | None:
+        """Bytes of the object, or None if there is none."""
+        try:
+            return int(self._do(lambda: obstore.head(self._store, key), f"look up {key}")["size"])
+        except NotFound:
+            return None
+
+    def get(self, key: str, *, bytes_max: int) -> bytes:
+        """The whole object, or NotFound. More than `bytes_max` is an error before it is read."""
+        result = self._do(lambda: obstore.get(self._store, key), f"read {key}")
+        if result.meta["size"] > bytes_max:
+            raise OriginError(
+                f"origin {self.url}: {key} has {result.meta['size']} bytes where at most "
+                f"{bytes_max} are expected",
+                retryable=False,
+            )
+        return bytes(self._do(result.bytes, f"read {key}"))
+
+    def read_chunk(self, place: Location) -> memoryview:
+        """The bytes at `place`, unverified."""
+        key = pack_key(place.pack)
+        start, length = place.offset, place.length
+        data = self._do(
+            lambda: obstore.get_range(self._store, key, start=start, length=length), f"read {key}"
+        )
+        view = memoryview(data)
+        if len(view) != length:
+            raise OriginError(f"origin {self.url}: {key} ends early", retryable=False)
+        return view
+
+    def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
+        """Store an object whose content its key determines; durable when this returns."""
+        self._do(lambda: obstore.put(self._store, key, data, use_multipart=False), f"write {key}")
+        if self._local_root is not None:
+            _fsync_with_parents(self._local_root / key, self._local_root)
+
+    def delete(self, key: str) -> None:
+        self._do(lambda: obstore.delete(self._store, key), f"delete {key}")
+
+    def _do(self, act: Callable[[], T], what: str) -> T:
+        try:
+            return act()
+        except FileNotFoundError as error:
+            raise NotFound(f"origin {self.url}: there is nothing to {what}") from error
+        except _FINAL as error:
+            raise OriginError(
+                f"origin {self.url}: may not {what}: {_first_line(error)}; check the credentials",
+                retryable=False,
+            ) from error
+        except (faults.BaseError, OSError) as error:
+            raise OriginError(
+                f"origin {self.url}: could not {what}: {_first_line(error)}", retryable=True
+            ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _fsync_with_parents(path: Path, root: Path) -> None:
+    """obstore renames into place but does not sync: after power loss the name could be empty."""
+    for place in (path, *path.parents):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if place == root:
+            return

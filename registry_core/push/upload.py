@@ -1,0 +1,98 @@
+"""Chunks to packs to the origin.
+
+Packs are made in the order of the chunks and named by their content, so a push that was cut off
+finds what it had uploaded and goes on from there. At most two packs are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from blake3 import blake3
+
+from registry_core.domain.identifiers import ChunkId
+from registry_core.domain.manifest import Chunk, Manifest
+from registry_core.domain.packs import Location, PackName, pack_trailer, plan_packs
+from registry_core.errors import InvalidModelFiles
+from registry_core.origin.layout import pack_key
+from registry_core.origin.store import Origin
+from registry_core.push.hashing import read_exactly
+from registry_core.push.progress import Progress
+from registry_core.push.scan import SourceFile
+
+_PACKS_IN_FLIGHT = 2
+
+
+class Uploader:
+    """Uploads chunks of one manifest from the files it was made of."""
+
+    def __init__(
+        self, origin: Origin, manifest: Manifest, files: list[SourceFile], progress: Progress
+    ) -> None:
+        self._origin = origin
+        self._places = _places(manifest, files)
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._done = self._total = 0
+        self.bytes_uploaded = 0
+
+    def upload(self, chunks: Iterable[Chunk]) -> dict[ChunkId, Location]:
+        """Put `chunks` into packs in the origin; where each now lies."""
+        groups = list(plan_packs(chunks))
+        self._total = sum(chunk.length for group in groups for chunk in group)
+        locations: dict[ChunkId, Location] = {}
+        with ThreadPoolExecutor(_PACKS_IN_FLIGHT, "upload") as pool:
+            running: set[Future[dict[ChunkId, Location]]] = set()
+            for group in groups:
+                if len(running) >= _PACKS_IN_FLIGHT:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        locations |= future.result()
+                running.add(pool.submit(self._upload_pack, group))
+            for future in running:
+                locations |= future.result()
+        return locations
+
+    def _upload_pack(self, group: list[Chunk]) -> dict[ChunkId, Location]:
+        trailer = pack_trailer(group)
+        pack = bytearray(sum(chunk.length for chunk in group) + len(trailer))
+        view, offset, offsets = memoryview(pack), 0, []
+        for chunk in group:
+            self._read_chunk(chunk, view[offset : offset + chunk.length])
+            offsets.append(offset)
+            offset += chunk.length
+        view[offset:] = trailer
+        name = PackName(blake3(pack).digest())
+        if self._origin.size(pack_key(name)) != len(pack):
+            self._origin.put(pack_key(name), pack)
+            with self._lock:
+                self.bytes_uploaded += len(pack)
+        self._tell(offset)
+        return {
+            chunk.id: Location(name, at, chunk.length)
+            for at, chunk in zip(offsets, group, strict=True)
+        }
+
+    def _read_chunk(self, chunk: Chunk, view: memoryview) -> None:
+        file, offset = self._places[chunk.id]
+        with file.location.open("rb", buffering=0) as source:
+            read_exactly(source.fileno(), file, view, offset)
+        if blake3(view).digest() != chunk.id.raw:
+            raise InvalidModelFiles(f"{file.location} changed while it was pushed: push again")
+
+    def _tell(self, count: int) -> None:
+        with self._lock:
+            self._done += count
+            done = self._done
+        self._progress("upload", done, self._total)
+
+
+def _places(manifest: Manifest, files: list[SourceFile]) -> dict[ChunkId, tuple[SourceFile, int]]:
+    sources = {file.path: file for file in files}
+    return {
+        chunk.id: (sources[file.path], offset)
+        for file in manifest.files
+        for offset, chunk in file.placed_chunks()
+    }

@@ -1,0 +1,160 @@
+"""Registry: what a script, a pipeline or a person does with models. The library's front door.
+
+Works over any Control, so that the same calls act on a registry in this process and on one behind
+an authority. Chunks go straight to the origin in both cases. Signing happens here, with the
+caller's keys; private keys never travel.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from registry_core.control import Control
+from registry_core.domain.entry import Entry
+from registry_core.domain.identifiers import (
+    Digest,
+    Guard,
+    ModelName,
+    StageRef,
+    VersionRef,
+    parse_version_number,
+)
+from registry_core.domain.move import Move
+from registry_core.domain.policy import PUBLISHER, STAGER
+from registry_core.domain.stage import EMPTY
+from registry_core.errors import NotFound
+from registry_core.ledger.ledger import Change
+from registry_core.ledger.queries import Resolved
+from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+from registry_core.origin.store import Origin
+from registry_core.push.pipeline import PushReport, push_directory
+from registry_core.push.progress import Progress, silent
+from registry_core.trust.dsse import Envelope
+from registry_core.trust.keys import Keyring
+from registry_core.trust.move import sign_move
+
+Expect = str | None
+
+
+class Registry:
+    """Thread-safe as far as its Control is. Close it, or use it as a context manager."""
+
+    def __init__(self, control: Control, origin: Origin, keys: Keyring, actor: str) -> None:
+        self.control = control
+        self.origin = origin
+        self._keys = keys
+        self._actor = actor
+
+    def push(
+        self,
+        directory: str | Path,
+        model: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        notes: str = "",
+        reason: str = "",
+        progress: Progress = silent,
+    ) -> PushReport:
+        """Upload the files below `directory` and register them as the next version of `model`.
+
+        The same files again give the same version and upload nothing.
+        Raises InvalidModelFiles for files that cannot become a version.
+        """
+        return push_directory(
+            self.control,
+            self.origin,
+            self._keys.get(PUBLISHER),
+            Path(directory),
+            ModelName.parse(model),
+            tags=tags or {},
+            notes=notes,
+            change=self._change(reason),
+            progress=progress,
+        )
+
+    def promote(
+        self, stage: str, version: int | str, *, expect: Expect = None, reason: str = ""
+    ) -> StageRecord:
+        """Move `NAME@STAGE` to a version (number or `sha256:…`), signed, by compare-and-swap.
+
+        `expect` is the `generation.choice` that the decision was made on; without it the state
+        read here is the guard. Raises Stale if somebody was faster: exactly one racer wins.
+        """
+        ref = StageRef.parse(stage)
+        target = self.version(ref.model, version)
+        known = self.control.find_stage(ref.model, ref.stage)
+        before = known.state if known else EMPTY
+        guard = Guard.parse(expect) if expect is not None else before.guard
+        before.require(guard, str(ref))
+        policy = self.control.policy()
+        move = Move(
+            registry=policy.registry,
+            model=ref.model,
+            stage=ref.stage,
+            generation=before.generation + 1,
+            version=target.point,
+            previous=before.in_force,
+            policy=policy.digest,
+        )
+        before.after_move(move)
+        role = policy.rule_for(ref.model, ref.stage).role
+        return self.control.move(move, self._sign(move, role), guard, self._change(reason))
+
+    def rollback(self, stage: str, *, expect: Expect = None, reason: str = "") -> StageRecord:
+        """Bring the other version of the stage's current move into force. Nothing is loaded or
+        moved: hosts hold it resident. A second rollback undoes the first."""
+        ref = StageRef.parse(stage)
+        known = self.control.find_stage(ref.model, ref.stage)
+        if known is None:
+            raise NotFound(f"nothing was promoted to {ref} yet: there is nothing to roll back")
+        guard = Guard.parse(expect) if expect is not None else known.guard
+        return self.control.choose(ref.model, ref.stage, guard, self._change(reason))
+
+    def resolve(self, ref: str) -> Resolved:
+        """What `NAME@STAGE`, `NAME/NUMBER` or `NAME@sha256:…` means now."""
+        return self.control.resolve(VersionRef.parse(ref))
+
+    def version(self, model: ModelName, version: int | str) -> VersionRecord:
+        """A version of `model` by its number or digest."""
+        if isinstance(version, str) and version.startswith("sha256:"):
+            ref = VersionRef(model, digest=Digest.parse(version))
+        else:
+            ref = VersionRef(model, number=parse_version_number(version))
+        return self.control.resolve(ref).version
+
+    def models(self) -> Sequence[ModelRecord]:
+        return self.control.models()
+
+    def versions(self, model: str, *, newest: int = 100) -> Sequence[VersionRecord]:
+        """The newest versions of `model`, newest first."""
+        return self.control.versions(ModelName.parse(model), newest=newest)
+
+    def stages(self, model: str) -> Sequence[StageRecord]:
+        return self.control.stages(ModelName.parse(model))
+
+    def history(self, model: str, *, newest: int = 100) -> Sequence[Entry]:
+        """Who changed what of `model`, when and why; newest first."""
+        return self.control.history(ModelName.parse(model), newest=newest)
+
+    def close(self) -> None:
+        self.control.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sign(self, move: Move, role: str) -> Envelope | None:
+        """The move signed by the caller's key of `role`; None leaves it to the authority."""
+        if role == STAGER and role not in self._keys.names():
+            return None
+        return sign_move(move, self._keys.get(role))
+
+    def _change(self, reason: str) -> Change:
+        return Change(self._actor, reason, uuid.uuid4().hex)

@@ -1,0 +1,131 @@
+"""DSSE v1 envelopes: a payload with its type, and any number of signatures over both.
+
+What is signed is PAE(type, payload) = "DSSEv1 len(type) type len(payload) payload", so a payload
+of one kind can never be taken for another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from registry_core.domain import canonical, limits
+from registry_core.errors import InvalidInput, Unauthorized
+from registry_core.trust.keys import SigningKey, verify_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """By the key whose id is `keyid`, so it claims."""
+
+    keyid: str
+    sig: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Unverified until `require` says otherwise."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[Signature, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "payload": base64.b64encode(self.payload).decode(),
+            "payloadType": self.payload_type,
+            "signatures": [
+                {"keyid": one.keyid, "sig": base64.b64encode(one.sig).decode()}
+                for one in self.signatures
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, doc: Any) -> Envelope:
+        if not isinstance(doc, dict) or doc.keys() != {"payload", "payloadType", "signatures"}:
+            raise InvalidInput("envelope is not an object of payload, payloadType, signatures")
+        signatures = doc["signatures"]
+        if not isinstance(signatures, list) or len(signatures) > limits.SIGNATURES_MAX:
+            raise InvalidInput("envelope: signatures are not a list, or too many")
+        if not isinstance(doc["payloadType"], str):
+            raise InvalidInput("envelope: payloadType is not text")
+        payload = decode_base64(doc["payload"], "payload")
+        if len(payload) > limits.BUNDLE_MAX:
+            raise InvalidInput("envelope: the payload is too large")
+        return cls(doc["payloadType"], payload, tuple(_signature(item) for item in signatures))
+
+    def encode(self) -> bytes:
+        return canonical.encode(self.to_json())
+
+    @classmethod
+    def parse(cls, data: bytes) -> Envelope:
+        return cls.from_json(canonical.decode(data, bytes_max=limits.ENVELOPE_MAX, what="envelope"))
+
+    def with_signature(self, key: SigningKey) -> Envelope:
+        """One more signature over the same bytes."""
+        made = Signature(key.key_id, key.sign(pae(self.payload_type, self.payload)))
+        return Envelope(self.payload_type, self.payload, (*self.signatures, made))
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def sign(payload_type: str, payload: bytes, *keys: SigningKey) -> Envelope:
+    envelope = Envelope(payload_type, payload, ())
+    for key in keys:
+        envelope = envelope.with_signature(key)
+    return envelope
+
+
+def signers(envelope: Envelope, keys: Mapping[str, str]) -> set[str]:
+    """Ids of the `keys` (id -> PEM) that signed. A wrong signature under a known id is refused;
+    signatures by unknown keys count for nothing."""
+    signed = pae(envelope.payload_type, envelope.payload)
+    found = set()
+    for signature in envelope.signatures:
+        pem = keys.get(signature.keyid)
+        if pem is None:
+            continue
+        if not verify_signature(pem, signed, signature.sig):
+            raise Unauthorized(f"a signature by key {signature.keyid:.16}… is not valid")
+        found.add(signature.keyid)
+    return found
+
+
+def require(
+    envelope: Envelope, payload_type: str, keys: Mapping[str, str], threshold: int, what: str
+) -> set[str]:
+    """The signers, if at least `threshold` distinct `keys` signed a payload of this type."""
+    if envelope.payload_type != payload_type:
+        raise InvalidInput(f"{what} is of type {envelope.payload_type!r:.80}, not {payload_type}")
+    found = signers(envelope, keys)
+    if len(found) < threshold:
+        raise Unauthorized(
+            f"{what} needs {threshold} signature(s) by {len(keys)} known key(s) and has "
+            f"{len(found)}: sign with a key that the policy names"
+        )
+    return found
+
+
+def decode_base64(text: Any, what: str) -> bytes:
+    """Canonical standard base64, or InvalidInput."""
+    try:
+        data = base64.b64decode(text, validate=True)
+        if isinstance(text, str) and base64.b64encode(data).decode() == text:
+            return data
+    except (ValueError, TypeError, binascii.Error):
+        pass
+    raise InvalidInput(f"envelope: {what} is not canonical base64")
+
+
+def _signature(doc: Any) -> Signature:
+    if not isinstance(doc, dict) or doc.keys() != {"keyid", "sig"}:
+        raise InvalidInput("envelope: a signature is not an object of keyid and sig")
+    if not isinstance(doc["keyid"], str):
+        raise InvalidInput("envelope: a keyid is not text")
+    return Signature(doc["keyid"], decode_base64(doc["sig"], "sig"))

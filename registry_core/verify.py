@@ -1,0 +1,120 @@
+"""Verify a registry from end to end: the ledger against its log, and every version in the origin.
+
+Finds what a node would refuse before a node has to: damaged manifests, bundles, hints and packs.
+Reads only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from blake3 import blake3
+
+from registry_core.domain import limits
+from registry_core.domain.identifiers import ChunkId, Digest
+from registry_core.domain.manifest import Manifest
+from registry_core.domain.packs import Location, decode_hint
+from registry_core.domain.policy import PUBLISHER, Policy
+from registry_core.errors import IntegrityError, NotFound, RegistryError
+from registry_core.ledger.records import VersionRecord
+from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
+from registry_core.origin.store import Origin
+from registry_core.push.progress import Progress, silent
+from registry_core.trust.oms import verify_version
+
+
+@dataclass
+class VerifyReport:
+    """`problems` is empty when everything that was looked at is sound."""
+
+    versions: int = 0
+    chunks: int = 0
+    bytes_read: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_versions(
+    origin: Origin,
+    policy: Policy,
+    versions: Iterable[VersionRecord],
+    *,
+    deep: bool,
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Check documents and packs of `versions`; `deep` reads and hashes every chunk once."""
+    report = VerifyReport()
+    checked: set[ChunkId] = set()
+    for version in versions:
+        report.versions += 1
+        try:
+            _verify_version(origin, policy, version, checked, report, deep=deep, progress=progress)
+        except RegistryError as error:
+            report.problems.append(f"{version.model}/{version.number}: {error}")
+    return report
+
+
+def _verify_version(
+    origin: Origin,
+    policy: Policy,
+    version: VersionRecord,
+    checked: set[ChunkId],
+    report: VerifyReport,
+    *,
+    deep: bool,
+    progress: Progress,
+) -> None:
+    manifest, hint = _documents(origin, policy, version)
+    chunks = list(manifest.unique_chunks.values())
+    total = sum(chunk.length for chunk in chunks)
+    done = 0
+    sizes: dict[str, int | None] = {}
+    for chunk in chunks:
+        done += chunk.length
+        if chunk.id in checked:
+            continue
+        checked.add(chunk.id)
+        report.chunks += 1
+        place = hint.get(chunk.id)
+        if place is None:
+            raise NotFound(f"the hint does not say where chunk {chunk.id} lies")
+        key = pack_key(place.pack)
+        if key not in sizes:
+            sizes[key] = origin.size(key)
+        if (sizes[key] or 0) < place.offset + place.length:
+            raise NotFound(f"the origin lacks {key}, or part of it")
+        if deep:
+            data = origin.read_chunk(place)
+            report.bytes_read += len(data)
+            _require_id(chunk.id, data)
+            progress(f"verify {version.model}/{version.number}", done, total)
+
+
+def _documents(
+    origin: Origin, policy: Policy, version: VersionRecord
+) -> tuple[Manifest, dict[ChunkId, Location]]:
+    digest = Digest.parse(version.digest)
+    data = origin.get(manifest_key(digest), bytes_max=limits.MANIFEST_MAX)
+    _require_sha256(digest.hex, data, "manifest")
+    bundle = origin.get(bundle_key(digest), bytes_max=limits.BUNDLE_MAX)
+    _require_sha256(version.bundle, bundle, "bundle")
+    manifest = Manifest.parse(data)
+    verify_version(bundle, manifest, policy.keys_of(PUBLISHER))
+    return manifest, decode_hint(origin.get(hint_key(digest), bytes_max=limits.HINT_MAX))
+
+
+def _require_sha256(expected: str, data: bytes, what: str) -> None:
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != expected:
+        raise IntegrityError(
+            f"the {what} in the origin is damaged", expected=expected, actual=actual
+        )
+
+
+def _require_id(expected: ChunkId, data: memoryview) -> None:
+    actual = blake3(data).digest()
+    if actual != expected.raw:
+        raise IntegrityError(
+            "a chunk in the origin is damaged", expected=expected.hex, actual=actual.hex()
+        )
