@@ -38,7 +38,7 @@ class Daemon(Protocol):
               type=click.Choice(["debug", "info", "warning", "error"]))  # fmt: skip
 @click.version_option(package_name="cachd")
 def cli(log_level: str) -> None:
-    """The daemons of cachd: an authority owns a registry's ledger, a node serves models on a host."""
+    """The daemons of cachd: an authority owns a registry, a node serves models on a host."""
     configure_logs(log_level)
 
 
@@ -202,3 +202,7 @@ def main() -> None:
     except RegistryError as error:
         sys.stderr.write(f"cachd: {error}\n")
         sys.exit(8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), and what nobody expected as a bare 500 with a log line."""
+"""Errors as problem documents (RFC 9457); what nobody expected is a bare 500 and a log line."""
 
 from __future__ import annotations
 

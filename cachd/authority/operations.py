@@ -27,5 +27,5 @@ class Operation:
 
     @property
     def operation_id(self) -> str:
-        name: str = self.handler.__name__  # type: ignore[attr-defined]  # handlers are bound methods
+        name: str = self.handler.__name__
         return name

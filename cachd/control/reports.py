@@ -19,7 +19,8 @@ class StageReport(msgspec.Struct):
 
     `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
     `received_ns` and `switched_ns` are CLOCK_MONOTONIC of that host: when the change now in force
-    arrived, and when the last worker switched to it; `rollback_ms` their distance after a rollback.
+    arrived, when the host flipped, and when the last worker switched; `flip_ms` and `switch_ms` are
+    the distances from arrival (`switch_ms` once all workers have switched).
     """
 
     model: str
@@ -39,7 +40,7 @@ class StageReport(msgspec.Struct):
     flipped_ns: int = 0
     switched_ns: int = 0
     flip_ms: float | None = None
-    rollback_ms: float | None = None
+    switch_ms: float | None = None
 
 
 class NodeReport(msgspec.Struct, forbid_unknown_fields=True):

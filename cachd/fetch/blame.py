@@ -60,15 +60,16 @@ def judge_poll(swarm: Swarm, peer: PeerSourceState, error: PeerError, now_s: flo
         swarm.complain(peer.address.node_id, None, str(error))
         swarm.ban(peer.address.node_id, f"banned: {error}")
     else:
-        _fail(swarm, peer, now_s)
+        peer.poll_at_s = now_s + swarm.settings.backoff_s(peer.poll_failures)
+        peer.poll_failures += 1
 
 
 def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:
     swarm.origin_lacks[attempt.wanted.chunk.id] = str(error)
     swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
-    refused = swarm.fixed[Fixed.ORIGIN]
-    refused.busy += 1
-    if refused.busy >= limits.ORIGIN_REFUSED_MAX:
+    origin = swarm.fixed[Fixed.ORIGIN]
+    origin.refusals += 1
+    if origin.refusals >= limits.ORIGIN_REFUSED_MAX:
         swarm.ban(attempt.source, f"too many damaged or missing chunks, last: {error}")
 
 

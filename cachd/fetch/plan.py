@@ -57,7 +57,8 @@ class PeerView:
     """A peer that is neither banned nor given up. `slots_free` is 0 while it is backing off.
 
     `held` and `claimed` are bitmaps by chunk number, least significant bit first.
-    `progressed_s`: when it last gave a chunk, or its maps last changed.
+    `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`: the last thing
+    asked of it failed.
     """
 
     node: NodeId
@@ -66,6 +67,7 @@ class PeerView:
     claimed: bytes
     slots_free: int
     progressed_s: float
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,7 @@ def plan(view: SwarmView, settings: FetchSettings, rng: random.Random) -> list[A
     return made
 
 
-def _wishes(
-    view: SwarmView, settings: FetchSettings, rng: random.Random
-) -> Iterator[Assignment]:
+def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Iterator[Assignment]:
     """Assignments in order of preference. Slots count as taken when the next one is asked for."""
     candidates: Sequence[Wanted] = view.missing
     if len(candidates) > limits.PLAN_WINDOW_CHUNKS:
@@ -126,7 +126,7 @@ def _wishes(
         if wanted.chunk.id in view.local:
             yield Assignment(wanted, Fixed.LOCAL)
         else:
-            holders = [peer for peer in sources if _holds(peer, wanted.number)]
+            holders = [peer for peer in sources if holds(peer, wanted.number)]
             travelling.append((len(holders), rng.random(), wanted, holders))
     travelling.sort(key=lambda item: item[:2])
     slots = {peer.node: peer.slots_free for peer in view.peers}
@@ -148,22 +148,25 @@ def _usable(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
     return [
         peer
         for peer in view.peers
-        if peer.slots_free > 0 or view.now_s - peer.progressed_s <= settings.claim_timeout_s
+        if peer.slots_free > 0
+        or (not peer.failing and view.now_s - peer.progressed_s <= settings.claim_timeout_s)
     ]
+
+
+def is_claimer(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
+    """Whether it takes its share of chunks from the origin, and gets on with it."""
+    recent = now_s - peer.progressed_s <= settings.claim_timeout_s
+    return peer.state is PeerState.FILLING and recent and not peer.failing
 
 
 def _claimers(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
-    """Other nodes that take their share of chunks from the origin."""
     starting = view.now_s - view.began_s < settings.expected_s
-    alive = [
+    return [
         peer
         for peer in view.peers
-        if peer.state is PeerState.FILLING
-        and view.now_s - peer.progressed_s <= settings.claim_timeout_s
+        if is_claimer(peer, view.now_s, settings)
+        or (starting and peer.state is PeerState.WITHOUT and not peer.failing)
     ]
-    if starting:
-        alive += [peer for peer in view.peers if peer.state is PeerState.WITHOUT]
-    return alive
 
 
 def _awaiting_first_answers(view: SwarmView, settings: FetchSettings) -> bool:
@@ -181,7 +184,8 @@ def _is_ours(wanted: Wanted, view: SwarmView, claimers: Sequence[PeerView]) -> b
     return owner(wanted.chunk.id, nodes) == view.self_id
 
 
-def _holds(peer: PeerView, number: int) -> bool:
+def holds(peer: PeerView, number: int) -> bool:
+    """Whether the peer has the chunk of that number."""
     return peer.state is PeerState.COMPLETE or _bit(peer.held, number)
 
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from cachd import limits
 from cachd.cache.cache import Filling
 from cachd.fetch.errors import MissingChunk
-from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, Source, SwarmView, Wanted
+from cachd.fetch.plan import (
+    Assignment,
+    Fixed,
+    PeerState,
+    PeerView,
+    Source,
+    SwarmView,
+    Wanted,
+    holds,
+    is_claimer,
+)
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.settings import FetchSettings
 from cachd.peer.directory import PeerAddress
@@ -35,10 +45,12 @@ class Attempt:
 class SourceState:
     """What is known of the origin, the local cache, or a peer.
 
-    `failures`: in a row. `banned`: why it is not used any more in this fetch.
+    `failures`: in a row. `refusals`: chunks that were damaged or not there, in all. `banned`: why
+    it is not used any more in this fetch.
     """
 
     failures: int = 0
+    refusals: int = 0
     busy: int = 0
     retry_at_s: float = 0.0
     banned: str = ""
@@ -56,7 +68,16 @@ class PeerSourceState(SourceState):
     claimed: bytes = b""
     progressed_s: float = 0.0
     poll_at_s: float = 0.0
+    poll_failures: int = 0
     polling: bool = False
+
+    @property
+    def failing(self) -> bool:
+        return self.failures > 0 or self.poll_failures > 0
+
+    def usable(self, failures_max: int) -> bool:
+        """Neither banned nor given up."""
+        return not self.banned and max(self.failures, self.poll_failures) < failures_max
 
 
 class Swarm:
@@ -84,6 +105,7 @@ class Swarm:
         self._missing = _Bag([Wanted(numbers[chunk.id], chunk) for chunk in filling.missing])
         self._outstanding_bytes = 0
         self._bytes_there = filling.bytes_there
+        self._bytes_left = sum(chunk.length for chunk in filling.missing)
         self._bytes_total = sum(c.length for c in self.manifest.unique_chunks.values())
         for chunk in filling.missing:
             if chunk.id not in locations:
@@ -116,6 +138,7 @@ class Swarm:
     ) -> None:
         """A peer answered: with its maps of the version, or None if it does not know it."""
         peer = self.peers[node]
+        peer.poll_failures = 0
         if incarnation != peer.incarnation:
             peer.incarnation, peer.failures, peer.retry_at_s = incarnation, 0, 0.0
         held, claimed = maps or (b"", b"")
@@ -154,6 +177,7 @@ class Swarm:
         state = self.end(attempt)
         state.failures = state.busy = 0
         state.bytes_given += attempt.wanted.chunk.length
+        self._bytes_left -= attempt.wanted.chunk.length
         self.progressed_s = now_s
         if isinstance(state, PeerSourceState):
             state.progressed_s = now_s
@@ -189,7 +213,7 @@ class Swarm:
             peers=[
                 _view_of(peer, queue, now_s)
                 for peer in self.peers.values()
-                if not peer.banned and peer.failures < self.settings.peer_failures_max
+                if peer.usable(self.settings.peer_failures_max)
             ],
             origin_slots=threads - origin.in_flight if ready else 0,
             origin_lacks=self.origin_lacks.keys(),
@@ -208,8 +232,7 @@ class Swarm:
     def progress(self) -> Progress:
         origin = self.fixed[Fixed.ORIGIN].bytes_given
         local = self.fixed[Fixed.LOCAL].bytes_given
-        left = sum(w.chunk.length for w in self._missing.items) + self._outstanding_bytes
-        done = self._bytes_total - left
+        done = self._bytes_total - self._bytes_left
         peers = done - self._bytes_there - origin - local
         return Progress(done, self._bytes_total, origin, peers, local)
 
@@ -217,16 +240,17 @@ class Swarm:
         """Some chunk can come from nowhere, so that waiting is in vain."""
         if now_s - self.began_s < self.settings.expected_s:
             return False
-        hopeful = [
-            _view_of(peer, 1, now_s)
-            for peer in self.peers.values()
-            if not peer.banned and peer.failures < self.settings.peer_failures_max
-        ]
-        if any(peer.state in (PeerState.FILLING, PeerState.COMPLETE) for peer in hopeful):
+        peers = self.view(now_s).peers
+        if any(
+            peer.state is PeerState.UNKNOWN or is_claimer(peer, now_s, self.settings)
+            for peer in peers
+        ):
             return False
-        origin = self.fixed[Fixed.ORIGIN]
+        banned = self.fixed[Fixed.ORIGIN].banned
         return any(
-            origin.banned or wanted.chunk.id in self.origin_lacks for wanted in self._missing.items
+            (banned or wanted.chunk.id in self.origin_lacks)
+            and not any(holds(peer, wanted.number) for peer in peers)
+            for wanted in self._missing.items
         )
 
     def missing_chunks(self) -> list[MissingChunk]:
@@ -256,6 +280,7 @@ def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:
         peer.claimed,
         queue - peer.in_flight if ready else 0,
         peer.progressed_s,
+        peer.failing,
     )
 
 

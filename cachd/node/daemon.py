@@ -8,6 +8,7 @@ socket, and the replica last. Workers keep serving throughout, and re-attach to 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import structlog
 
 from cachd.cache.cache import Cache
 from cachd.control.reports import NodeReport
-from cachd.fetch.executor import Fetcher
+from cachd.listen import Address
 from cachd.node.config import NodeConfig
 from cachd.node.controller import Controller
 from cachd.node.follower import LogFollower
@@ -33,7 +34,7 @@ from cachd.peer.server import PeerServer
 from cachd.serve.host import ServingHost
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.policy import Policy, Root
-from registry_core.errors import NotFound
+from registry_core.errors import InvalidIdentifier, NotFound
 from registry_core.ledger import queries
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.replica import Replica
@@ -51,12 +52,11 @@ class Node:
 
     async def start(self) -> dict[str, object]:
         """Begin to serve; what the ready line says. Raises what keeps the node from starting."""
-        self._started = asyncio.get_running_loop().create_future()
+        started: asyncio.Future[dict[str, object]] = asyncio.get_running_loop().create_future()
+        self._started = started
         self._main = asyncio.create_task(self._run(), name="node")
-        await asyncio.wait({self._main, self._started}, return_when=asyncio.FIRST_COMPLETED)
-        if not self._started.done():
-            await self._main
-        return await self._started
+        self._main.add_done_callback(_fail_start(started))
+        return await started
 
     async def stop(self) -> None:
         if self._main is not None:
@@ -72,9 +72,10 @@ class Node:
         store = LmdbStore(config.data / "ledger", holder=f"cachd node {config.name}")
         replica = Replica(store, root)
         cache = Cache.open(config.data / "cache")
-        server = PeerServer(cache, config.listen.host, config.listen.port, incarnation)
+        server = PeerServer(
+            cache, host=config.listen.host, port=config.listen.port, incarnation=incarnation
+        )
         try:
-            server.start()
             async with aiohttp.ClientSession() as session:
                 parts = _Parts(config, replica, cache, server, session, incarnation)
                 await parts.run(self._ready)
@@ -115,8 +116,9 @@ class _Parts:
         )
         self._residency = Residency(
             cache,
-            Fetcher(cache, config.name.text, incarnation),
             OriginBook(config.data / "origin.json", config.authority_url),
+            config.name,
+            incarnation,
             peers=self._peers,
             policy=self._policy,
             on_change=self._reporter.changed,
@@ -157,7 +159,7 @@ class _Parts:
         return {
             "ready": "node",
             "name": self._config.name.text,
-            "peer": str(self._server.address),
+            "peer": str(Address(self._server.host, self._server.port)),
             "socket": str(self._config.run / "cachd.sock"),
         }
 
@@ -171,9 +173,12 @@ class _Parts:
             self._controller.ask(model, stage)
 
     def _peers(self) -> list[PeerAddress]:
-        return [
-            PeerAddress.parse(peer.node, peer.peer, peer.region) for peer in self._reporter.peers
-        ]
+        """Peers as the authority named them last; one with a bad address is left out."""
+        found = []
+        for peer in self._reporter.peers:
+            with contextlib.suppress(InvalidIdentifier):
+                found.append(PeerAddress.parse(f"{peer.node}={peer.peer}@{peer.region}"))
+        return found
 
     def _policy(self) -> Policy:
         with self._replica.read() as txn:
@@ -185,7 +190,7 @@ class _Parts:
             node=self._config.name.text,
             incarnation=self._incarnation,
             region=self._config.region,
-            peer=str(self._server.address),
+            peer=str(Address(self._server.host, self._server.port)),
             log_size=self._replica.size(),
             stages=self._controller.reports() if self._controller else [],
             bytes_from_origin=residency.bytes_from_origin,
@@ -194,6 +199,19 @@ class _Parts:
             bytes_served=self._server.bytes_sent,
             alarm=self._follower.alarm,
         )
+
+
+def _fail_start(
+    started: asyncio.Future[dict[str, object]],
+) -> Callable[[asyncio.Task[None]], None]:
+    """If the daemon ends before it is ready, `start` raises what ended it."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not started.done() and not task.cancelled():
+            error = task.exception()
+            started.set_exception(error or RuntimeError("the node ended before it was ready"))
+
+    return ended
 
 
 def _read_root(file: Path) -> Root:

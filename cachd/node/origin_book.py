@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from cachd.control.documents import RegistryBody
 from cachd.control.http import HttpClient
-from cachd.control.problems import AuthorityUnavailable
-from registry_core.errors import RegistryError
+from registry_core.errors import OriginError, RegistryError
 from registry_core.origin.store import Origin
 
+_log = structlog.get_logger("cachd.node")
 _ASK_TIMEOUT_S = 3.0
 
 
@@ -37,13 +38,20 @@ class OriginBook:
         self._lock = threading.Lock()
         self._open: tuple[OriginPlace, Origin] | None = None
 
-    def current(self) -> Origin:
-        """The origin of this node's registry. AuthorityUnavailable if nobody ever told."""
+    def find(self) -> Origin | None:
+        """The origin of this node's registry; None when nobody ever told, or it cannot be opened
+        (peers may still have everything)."""
         place = self._ask() or self._remembered()
+        if place is None:
+            return None
         with self._lock:
-            if self._open is None or self._open[0] != place:
-                self._open = (place, Origin.open(place.url, place.options))
-                self._remember(place)
+            try:
+                if self._open is None or self._open[0] != place:
+                    self._open = (place, Origin.open(place.url, place.options))
+                    self._remember(place)
+            except OriginError as error:
+                _log.warning("origin cannot be opened", url=place.url, error=str(error))
+                return None
             return self._open[1]
 
     def _ask(self) -> OriginPlace | None:
@@ -57,14 +65,11 @@ class OriginBook:
             self._client.close()
         return OriginPlace(about.origin_url, about.origin_options)
 
-    def _remembered(self) -> OriginPlace:
+    def _remembered(self) -> OriginPlace | None:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=OriginPlace)
-        except (OSError, msgspec.DecodeError) as error:
-            raise AuthorityUnavailable(
-                "this node does not know its origin yet and the authority does not answer: it "
-                "goes on as soon as `cachd authority` runs"
-            ) from error
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def _remember(self, place: OriginPlace) -> None:
         aside = self._file.with_suffix(".tmp")

@@ -12,21 +12,25 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
 
 from cachd.cache.cache import Cache
+from cachd.cache.documents import Documents
 from cachd.cache.populate import populate, populate_verified
 from cachd.fetch.documents import fetch_documents
-from cachd.fetch.executor import Fetcher
+from cachd.fetch.errors import FetchCancelled
+from cachd.fetch.fetcher import Fetcher
+from cachd.fetch.report import Progress
+from cachd.node.origin_book import OriginBook
 from cachd.peer.directory import PeerAddress
-from registry_core.domain.identifiers import Digest
+from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
+from registry_core.domain.packs import decode_hint
 from registry_core.domain.policy import PUBLISHER, Policy
-from registry_core.errors import IntegrityError
 from registry_core.ledger.records import VersionRecord
-from registry_core.origin.store import Origin
 from registry_core.trust.oms import verify_version
 
 _log = structlog.get_logger("cachd.node")
@@ -60,16 +64,18 @@ class Residency:
     def __init__(
         self,
         cache: Cache,
-        fetcher: Fetcher,
-        origin: Origin,
+        origins: OriginBook,
+        node: NodeId,
+        incarnation: int,
         *,
         peers: Callable[[], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
         on_change: Callable[[], None],
     ) -> None:
         self._cache = cache
-        self._fetcher = fetcher
-        self._origin = origin
+        self._origins = origins
+        self._node = node
+        self._incarnation = incarnation
         self._peers = peers
         self._policy = policy
         self._on_change = on_change
@@ -85,6 +91,15 @@ class Residency:
     def path_of(self, digest: Digest) -> Path | None:
         """The directory of a version that is verified and populated in this daemon's life."""
         return self._resident.get(digest)
+
+    def files_of(self, digest: Digest) -> dict[str, int]:
+        """Path within the version -> bytes."""
+        manifest = self._cache.versions().get(digest)
+        return {file.path: file.size for file in manifest.files} if manifest else {}
+
+    def coming(self) -> set[Digest]:
+        """Versions that are being brought right now."""
+        return set(self._jobs)
 
     def forget(self, digest: Digest) -> None:
         """The version was dropped from the cache."""
@@ -141,24 +156,60 @@ class Residency:
 
     def _bring(self, version: VersionRecord, job: _Job, tell: Callable[[str], None]) -> Path:
         """In a thread: everything from documents to populated memory."""
-        manifest, hint = self._verified_documents(version)
-        job.arrival.bytes_total = manifest.size
-        present = self._cache.version_path(manifest.digest)
+        digest, arrival = job.arrival.digest, job.arrival
+        manifest, documents = self._documents(digest, version)
+        arrival.bytes_total = manifest.size
+        present = self._cache.published(digest)
         if present is not None:
             tell("verifying")
-            damaged = populate_verified(manifest, present)
+            damaged = populate_verified(manifest, present, job.cancel)
+            if job.cancel.is_set():
+                raise FetchCancelled("nobody wants this version any more")
             if not damaged:
-                job.arrival.bytes_done = manifest.size
+                arrival.bytes_done = manifest.size
                 return present
-            _log.warning("cached version is damaged: fetching again", files=damaged)
-            self._cache.drop(manifest.digest)
-            self._keep_documents(version, manifest)
+            _log.warning("cached version is damaged: fetching it again", files=damaged)
+            self._cache.drop(digest)
+        self._cache.put_documents(digest, documents.manifest, documents.bundle, documents.hint)
         tell("fetching")
-        path = self._fetch(manifest, hint, job, tell)
-        populate(path)
+        self._fetch(manifest, documents, job, tell)
+        path = self._cache.publish(manifest)
+        populate(path, job.cancel)
         return path
 
+    def _documents(self, digest: Digest, version: VersionRecord) -> tuple[Manifest, Documents]:
+        """Manifest, bundle and hint; the bundle's signature covers exactly this manifest."""
+        documents = self._cache.documents(digest)
+        if documents is None or sha256(documents.bundle).hexdigest() != version.bundle:
+            documents = fetch_documents(
+                digest, bytes.fromhex(version.bundle), self._peers(), self._origins.find()
+            )
+        manifest = Manifest.parse(documents.manifest)
+        verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
+        return manifest, documents
+
     def _fetch(
-        self, manifest: Manifest, hint: bytes, job: _Job, tell: Callable[[str], None]
-    ) -> Path:
-        raise NotImplementedError
+        self, manifest: Manifest, documents: Documents, job: _Job, tell: Callable[[str], None]
+    ) -> None:
+        arrival = job.arrival
+
+        def on_progress(progress: Progress) -> None:
+            arrival.bytes_done = progress.bytes_done
+            arrival.bytes_from_origin = progress.bytes_from_origin
+            arrival.bytes_from_peers = progress.bytes_from_peers
+            arrival.bytes_local = progress.bytes_local
+            tell("fetching")
+
+        fetcher = Fetcher(self._cache, self._origins.find(), self._node, self._incarnation)
+        report = fetcher.fetch(
+            manifest,
+            decode_hint(documents.hint) if documents.hint else {},
+            self._peers,
+            job.cancel,
+            on_progress,
+        )
+        arrival.bytes_from_origin = report.bytes_from_origin
+        arrival.bytes_from_peers = report.bytes_from_peers
+        arrival.bytes_local = report.bytes_local
+        for complaint in report.complaints:
+            _log.warning("source complained of", complaint=str(complaint))

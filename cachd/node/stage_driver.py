@@ -18,8 +18,8 @@ from cachd.control.limits import RETRY_S_MAX, RETRY_S_MIN
 from cachd.control.reports import PointBody, StageReport
 from cachd.node.desired import DesiredStage
 from cachd.node.residency import Residency
-from cachd.serve.host import ServingHost, Target
-from cachd.serve.versions import ResidentVersion
+from cachd.serve.host import ServingHost
+from cachd.serve.resident import Observed, ResidentVersion, Target
 from registry_core.domain.identifiers import Digest, StageRef
 from registry_core.errors import IntegrityError, RegistryError, Unauthorized
 from registry_core.ledger.records import VersionRecord
@@ -137,3 +137,23 @@ class StageDriver:
             return None
         files = self._residency.files_of(Digest.parse(version.digest))
         return ResidentVersion(version.number, version.digest, str(path), files)
+
+    def _with_observed(self, report: StageReport, observed: Observed, arriving: str) -> StageReport:
+        """Add what the host says; before the host has the target, how far the version is."""
+        if observed.digest is not None and observed.number is not None:
+            report.observed = PointBody(
+                observed.generation, observed.choice, observed.number, observed.digest
+            )
+        report.flip, report.workers = observed.flip, observed.workers
+        report.received_ns, report.flipped_ns = observed.received_ns, observed.flip_ns
+        report.switched_ns = observed.last_switch_ns
+        in_force = report.observed is not None and report.observed == report.desired
+        report.state = observed.state if in_force or observed.state != "serving" else arriving
+        report.detail = observed.error or ""
+        if self._trouble[0] and not in_force:
+            report.state, report.detail = self._trouble
+        if in_force and observed.received_ns and observed.flip_ns:
+            report.flip_ms = (observed.flip_ns - observed.received_ns) / 1e6
+            if observed.last_switch_ns and observed.switched == observed.workers:
+                report.switch_ms = (observed.last_switch_ns - observed.received_ns) / 1e6
+        return report

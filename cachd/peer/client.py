@@ -79,6 +79,10 @@ class PeerConnection:
     ) -> None:
         self.close()
 
+    @property
+    def closed(self) -> bool:
+        return self._socket.fileno() < 0
+
     def close(self) -> None:
         self._socket.close()
 

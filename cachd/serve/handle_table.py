@@ -69,14 +69,13 @@ class HandleTable:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.slots: dict[int, Slot] = {}
-        self.handles: dict[int, Handle] = {}
+        self._keep({}, {})
         self.next_handle = 1
         self.incarnation = 0
         self._load()
 
     def of_slot(self, slot: int) -> list[Handle]:
-        return [row for row in self.handles.values() if row.slot == slot]
+        return [self.handles[handle] for handle in self._by_slot.get(slot, ())]
 
     def new_handle(self, *, slot: int, number: int, digest: str, path: str) -> Handle:
         """A row that is not saved yet."""
@@ -93,12 +92,15 @@ class HandleTable:
         slots: Iterable[Slot] = (),
         handles: Iterable[Handle] = (),
         dropped: Iterable[int] = (),
+        dropped_slots: Iterable[int] = (),
         incarnation: int | None = None,
     ) -> None:
         new_slots = {**self.slots, **{row.slot: row for row in slots}}
         new_handles = {**self.handles, **{row.handle: row for row in handles}}
         for handle in dropped:
             new_handles.pop(handle, None)
+        for slot in dropped_slots:
+            new_slots.pop(slot, None)
         next_handle = max([self.next_handle, *(handle + 1 for handle in new_handles)])
         incarnation = self.incarnation if incarnation is None else incarnation
         document = {
@@ -107,8 +109,14 @@ class HandleTable:
             "next_handle": next_handle,
         }
         _write(self._path, _encode(document, new_slots.values(), new_handles.values()))
-        self.slots, self.handles = new_slots, new_handles
+        self._keep(new_slots, new_handles)
         self.next_handle, self.incarnation = next_handle, incarnation
+
+    def _keep(self, slots: dict[int, Slot], handles: dict[int, Handle]) -> None:
+        self.slots, self.handles = slots, handles
+        self._by_slot: dict[int, list[int]] = {}
+        for row in handles.values():
+            self._by_slot.setdefault(row.slot, []).append(row.handle)
 
     def _load(self) -> None:
         try:
@@ -117,22 +125,22 @@ class HandleTable:
         except FileNotFoundError:
             return
         try:
-            if len(data) > TABLE_BYTES_MAX:
-                raise ValueError(f"more than {TABLE_BYTES_MAX} bytes")
-            self._take(json.loads(data))
+            self._take(data)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise TableDamaged(
                 f"{self._path} is damaged ({error}): remove it; workers keep what they have loaded "
                 "and are served again as soon as the node has set its targets"
             ) from error
 
-    def _take(self, document: dict[str, Any]) -> None:
+    def _take(self, data: bytes) -> None:
+        if len(data) > TABLE_BYTES_MAX:
+            raise ValueError(f"more than {TABLE_BYTES_MAX} bytes")
+        document = json.loads(data)
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}, this release knows {FORMAT}")
         slots = [Slot(**_typed(Slot, row)) for row in document["slots"]]
         handles = [Handle(**_typed(Handle, row)) for row in document["handles"]]
-        self.slots = {row.slot: row for row in slots}
-        self.handles = {row.handle: row for row in handles}
+        self._keep({row.slot: row for row in slots}, {row.handle: row for row in handles})
         self.next_handle = int(document["next_handle"])
         self.incarnation = int(document["incarnation"])
         if len(self.slots) != len(slots) or len(self.handles) != len(handles):

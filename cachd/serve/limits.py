@@ -41,7 +41,7 @@ LIST_DEPTH_MAX = 32
 # Host
 WORKERS_MAX = 4096
 ACCEPTS_PER_WAKE = 64
-SEND_QUEUE_BYTES_MAX = 256 * KIB
+SEND_QUEUE_BYTES_MAX = 1024 * KIB
 SEND_QUEUE_FRAMES_MAX = 256
 ATTACH_DEADLINE_S = 10.0
 READOPT_S = 30.0
@@ -51,7 +51,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path, less its terminating zero
 TABLE_BYTES_MAX = 256 * 1024 * KIB
 
 assert PAGE_SLOTS_DEFAULT <= PAGE_SLOTS_MAX
-assert SEND_QUEUE_BYTES_MAX >= 2 * FRAME_BYTES_MAX  # one frame in flight and one behind it
+assert SEND_QUEUE_BYTES_MAX >= 8 * FRAME_BYTES_MAX  # the longest frames of a late worker's start
 assert HELD_MAX * (DIGEST_CHARS_MAX + 64) < FRAME_BYTES_MAX  # an attach frame always fits
 assert HANDLES_PER_STAGE_MAX <= HELD_MAX  # whatever a worker may hold it can announce
 assert SEND_QUEUE_FRAMES_MAX > 2 * HANDLES_PER_STAGE_MAX - 1  # a late worker's first burst fits

@@ -21,7 +21,7 @@ from cachd.serve.flip_page import FlipPage, Record
 from cachd.serve.flip_policy import Workers, decide
 from cachd.serve.from_daemon import Flipped, Prepare, Retire
 from cachd.serve.from_worker import Failed, Held, Ready, Released, Switched
-from cachd.serve.handle_table import Handle, HandleTable
+from cachd.serve.handle_table import Handle, HandleTable, Slot
 from cachd.serve.host_errors import HostError, TooManyVersions, VersionMissing
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
 from cachd.serve.resident import Observed, ResidentVersion, State, Target
@@ -72,6 +72,7 @@ class StageServing:
         self._open: dict[int, _Open] = {}
         self._error: str | None = None
         self._blocked = False
+        self._sweep_due = True
         self._flip_ns = 0
         self._last_switch_ns = 0
         grace_end_s = desk.clock() + desk.grace_s
@@ -80,6 +81,11 @@ class StageServing:
             for row in desk.table.of_slot(slot)
             if not row.retired and row.handle != self._row.handle
         }
+
+    @property
+    def idle(self) -> bool:
+        """Nothing was ever served, nobody asks for it, nothing is to be served."""
+        return not (self._row.flip or self.workers or self._pending)
 
     # From the node
 
@@ -131,9 +137,7 @@ class StageServing:
         return {
             one.handle: "ready" if one.ready else "loading"
             for one in held
-            if (row := rows.get(one.handle))
-            and row.slot == self.slot
-            and row.digest == one.digest
+            if (row := rows.get(one.handle)) and row.slot == self.slot and row.digest == one.digest
         }
 
     def join(self, worker: WorkerConnection) -> None:
@@ -153,7 +157,9 @@ class StageServing:
         self._drop_unheld()
         self.advance()
 
-    def heard(self, worker: WorkerConnection, message: Ready | Failed | Switched | Released) -> None:
+    def heard(
+        self, worker: WorkerConnection, message: Ready | Failed | Switched | Released
+    ) -> None:
         if isinstance(message, Switched):
             self._on_switched(worker, message)
         elif message.handle not in worker.leases:
@@ -163,11 +169,10 @@ class StageServing:
         elif isinstance(message, Failed):
             worker.leases[message.handle] = "failed"
             worker.errors[message.handle] = message.error
-        elif worker.leases[message.handle] == "failed":
-            return  # keeps telling that it could not; it holds nothing
-        else:
-            del worker.leases[message.handle]
+        elif worker.leases[message.handle] != "failed" or self._is_retired(message.handle):
+            self._unlease(worker, message.handle)
             self._drop_unheld()
+        # else: it could not load what still stands, and this remembers so
         self.advance()
 
     def _on_switched(self, worker: WorkerConnection, message: Switched) -> None:
@@ -192,11 +197,11 @@ class StageServing:
 
     def expire(self, now_s: float) -> None:
         """Retire what was kept long enough; look again at what is overdue or blocked."""
-        for handle in [one for one, end_s in self._kept_until_s.items() if end_s <= now_s]:
-            self._retire([handle])
+        if self._kept_until_s:
+            self._retire([one for one, end_s in self._kept_until_s.items() if end_s <= now_s])
         if self._pending is not None and (now_s >= self._pending.overdue_s or self._blocked):
             self.advance()
-        if now_s >= self._desk.readopt_until_s:
+        if self._sweep_due and now_s >= self._desk.readopt_until_s:
             self._drop_unheld()
 
     def _judge(self, pending: _Pending) -> None:
@@ -228,8 +233,8 @@ class StageServing:
         self._kept_until_s.pop(row.handle, None)
         if before.handle not in (0, row.handle):
             self._kept_until_s[before.handle] = desk.clock() + desk.grace_s
-        desk.runtime.point_current(target.model, target.stage, row.path)
         self._retire_unreachable(target)
+        desk.runtime.point_current(target.model, target.stage, row.path)
 
     def _retire_unreachable(self, target: Target) -> None:
         """No choice of the present move leads to these: they need not wait for their grace."""
@@ -245,34 +250,45 @@ class StageServing:
             self._retire([handle])
 
     def _retire(self, handles: list[int]) -> None:
+        """Name them no more. If the table cannot be written now, at a later tick."""
         if not handles:
             return
+        self._kept_until_s.update(dict.fromkeys(handles, 0.0))
         rows = self._desk.table.handles
-        self._desk.table.save(handles=[replace(rows[one], retired=True) for one in handles])
+        if not self._saved(handles=[replace(rows[one], retired=True) for one in handles]):
+            return
         for handle in handles:
-            self._kept_until_s.pop(handle, None)
+            del self._kept_until_s[handle]
             for worker in self.workers:
                 if handle in worker.leases:
                     worker.send(Retire(handle).message())
                 if worker.leases.get(handle) == "failed":
-                    del worker.leases[handle]
+                    self._unlease(worker, handle)
         self._drop_unheld()
 
     def _drop_unheld(self) -> None:
         """Forget retired handles that no worker holds: their versions are free."""
+        self._sweep_due = True
         if self._desk.clock() < self._desk.readopt_until_s:
             return
         held = {handle for worker in self.workers for handle in worker.leases}
-        free = [
-            row.handle
-            for row in self._desk.table.of_slot(self.slot)
-            if row.retired and row.handle not in held
-        ]
-        if free:
-            self._desk.table.save(dropped=free)
-            self._desk.on_change()
+        rows = self._desk.table.of_slot(self.slot)
+        free = [row.handle for row in rows if row.retired and row.handle not in held]
+        if free and not self._saved(dropped=free):
+            return
+        self._sweep_due = False
         for handle in free:
             self._close(handle)
+        if free:
+            self._desk.on_change()
+
+    def _saved(self, *, handles: Iterable[Handle] = (), dropped: Iterable[int] = ()) -> bool:
+        try:
+            self._desk.table.save(handles=handles, dropped=dropped)
+        except HostError as error:
+            self._error = str(error)
+            return False
+        return True
 
     # Handles
 
@@ -332,7 +348,15 @@ class StageServing:
         for handle in list(self._open):
             self._close(handle)
 
+    @staticmethod
+    def _unlease(worker: WorkerConnection, handle: int) -> None:
+        del worker.leases[handle]
+        worker.errors.pop(handle, None)
+
     # Reading
+
+    def _is_retired(self, handle: int) -> bool:
+        return self._desk.table.handles[handle].retired
 
     @property
     def _row(self) -> Slot:

@@ -14,10 +14,13 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cachd.serve.limits import SEND_QUEUE_BYTES_MAX, SEND_QUEUE_FRAMES_MAX
 from cachd.serve.wire import FrameReader, WireError, close_all, encode_frame, send_some
+
+if TYPE_CHECKING:
+    from cachd.serve.stage_serving import StageServing
 
 _CREDENTIALS = struct.Struct("iII")
 
@@ -34,7 +37,7 @@ class WorkerConnection:
         deadline_s: float,
     ) -> None:
         self.deadline_s = deadline_s  # to send `attach`
-        self.slot: int | None = None  # once attached
+        self.stage: StageServing | None = None  # once attached
         self.leases: dict[int, str] = {}
         self.errors: dict[int, str] = {}
         self.flip = 0  # the last that it has switched to
@@ -60,7 +63,11 @@ class WorkerConnection:
             data, fds = self._send_now(data, fds)
         if not data:
             return
-        self._queue.append((data, [os.dup(fd) for fd in fds]))
+        try:
+            self._queue.append((data, [os.dup(fd) for fd in fds]))
+        except OSError:  # out of descriptors
+            self._lose_soon()
+            return
         self._queued_bytes += len(data)
         if self._queued_bytes > SEND_QUEUE_BYTES_MAX or len(self._queue) > SEND_QUEUE_FRAMES_MAX:
             self._lose_soon()
@@ -90,9 +97,7 @@ class WorkerConnection:
             self._doomed = True
             self._loop.call_soon(self.lose)
 
-    def _send_now(
-        self, data: memoryview, fds: Sequence[int]
-    ) -> tuple[memoryview, Sequence[int]]:
+    def _send_now(self, data: memoryview, fds: Sequence[int]) -> tuple[memoryview, Sequence[int]]:
         """What the socket did not take."""
         try:
             sent = send_some(self._sock, data, fds)

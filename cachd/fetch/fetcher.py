@@ -1,0 +1,191 @@
+"""`Fetcher`: brings all chunks of a version into the cache, verified.
+
+The calling thread is the coordinator: it alone changes the state of the swarm, plans, and hands
+tasks to the threads of the executor. Several fetches may run at once on one `Fetcher`, each in
+its own thread. A crash leaves the cache as `Cache.begin` expects it: fetching again resumes.
+Memory is one buffer per thread and the plan's bookkeeping, whatever the size of the model.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cachd.cache.cache import Cache
+from cachd.fetch.blame import judge, judge_poll
+from cachd.fetch.errors import FetchCancelled, FetchFailed
+from cachd.fetch.executor import ChunkFailed, ChunkStored, Crew, Event, PeerAnswered, PeerSilent
+from cachd.fetch.plan import PeerState, plan
+from cachd.fetch.report import FetchReport, Progress
+from cachd.fetch.settings import FetchSettings
+from cachd.fetch.swarm import Swarm
+from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import PeerError
+from registry_core.domain.identifiers import NodeId
+from registry_core.domain.manifest import Manifest
+from registry_core.domain.packs import Locations
+from registry_core.origin.store import Origin
+
+Peers = Callable[[], Sequence[PeerAddress]]
+OnProgress = Callable[[Progress], None]
+
+_TICK_S: Final = 0.05
+"""The longest time between two looks at `cancel`."""
+_WAITING_TICK_S: Final = 0.025
+"""The same while nothing is under way: some source's time may have come."""
+
+
+class Fetcher:
+    """`origin` None: chunks come from peers only."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        origin: Origin | None,
+        self_id: NodeId,
+        incarnation: int,
+        settings: FetchSettings | None = None,
+    ) -> None:
+        self._cache = cache
+        self._origin = origin
+        self._self_id = self_id
+        self._incarnation = incarnation
+        self._settings = settings or FetchSettings()
+
+    def fetch(
+        self,
+        manifest: Manifest,
+        locations: Locations,
+        peers: Peers,
+        cancel: threading.Event | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> FetchReport:
+        """Fetch what is missing of a version; call `Cache.publish` next.
+
+        `peers` is asked now and then, and should answer at once. `on_progress` is called from the
+        calling thread. FetchFailed names what no source can give; FetchCancelled after `cancel`;
+        CacheFull and its kin for this node's own disk.
+        """
+        began_s = time.monotonic()
+        filling = self._cache.begin(manifest)
+        swarm = Swarm(filling, locations, self._self_id, self._settings, time.monotonic())
+        if filling.missing:
+            self._run(swarm, peers, cancel or threading.Event(), on_progress)
+        total = swarm.progress()
+        if on_progress is not None:
+            on_progress(total)
+        return FetchReport(
+            total.bytes_from_origin,
+            total.bytes_from_peers,
+            total.bytes_local,
+            time.monotonic() - began_s,
+            tuple(swarm.complaints),
+        )
+
+    def _run(
+        self, swarm: Swarm, peers: Peers, cancel: threading.Event, on_progress: OnProgress | None
+    ) -> None:
+        crew = Crew(
+            self._cache,
+            self._origin,
+            swarm.manifest,
+            self._incarnation,
+            threads=self._settings.threads,
+            niceness=self._settings.niceness,
+        )
+        try:
+            _Coordinator(self._cache, swarm, crew, peers, self._settings).run(cancel, on_progress)
+        finally:
+            crew.stop()
+            self._cache.announce_claims(swarm.manifest.digest, b"")
+
+
+class _Coordinator:
+    """The loop of one fetch."""
+
+    def __init__(
+        self, cache: Cache, swarm: Swarm, crew: Crew, peers: Peers, settings: FetchSettings
+    ) -> None:
+        self._cache = cache
+        self._swarm = swarm
+        self._crew = crew
+        self._peers = peers
+        self._settings = settings
+        self._rng = random.Random()  # spreads load, guards nothing
+        self._peers_at_s = 0.0
+
+    def run(self, cancel: threading.Event, on_progress: OnProgress | None) -> None:
+        swarm, told_at_s = self._swarm, 0.0
+        while not swarm.done:
+            if cancel.is_set():
+                raise FetchCancelled(
+                    f"fetching {swarm.manifest.digest} was cancelled: fetch again to continue"
+                )
+            now_s = time.monotonic()
+            self._ask_peers(now_s)
+            self._begin_planned(now_s)
+            self._give_up_if_stuck(now_s)
+            self._take_events()
+            if on_progress is not None and now_s - told_at_s >= _TICK_S:
+                told_at_s = now_s
+                on_progress(swarm.progress())
+
+    def _ask_peers(self, now_s: float) -> None:
+        if now_s >= self._peers_at_s:
+            self._peers_at_s = now_s + self._settings.peers_refresh_s
+            self._swarm.set_peers(self._peers(), now_s)
+        for peer in self._swarm.peers.values():
+            settled = peer.state is PeerState.COMPLETE and not peer.failing
+            if not (peer.polling or peer.banned or settled or now_s < peer.poll_at_s):
+                peer.polling = True
+                self._crew.poll(peer.address)
+
+    def _begin_planned(self, now_s: float) -> None:
+        if len(self._swarm.in_flight) > self._settings.threads:
+            return  # every thread has its next chunk: planning in batches is cheaper
+        assignments = plan(self._swarm.view(now_s), self._settings, self._rng)
+        attempts = [self._swarm.begin(assignment) for assignment in assignments]
+        if attempts:
+            self._cache.announce_claims(self._swarm.manifest.digest, self._swarm.claims())
+        for attempt in attempts:
+            self._crew.fetch(attempt)
+
+    def _give_up_if_stuck(self, now_s: float) -> None:
+        swarm = self._swarm
+        stalled = now_s - swarm.progressed_s > self._settings.stall_timeout_s
+        if stalled or (not swarm.in_flight and swarm.hopeless(now_s)):
+            missing, total = swarm.missing_chunks(), len(swarm.manifest.unique_chunks)
+            raise FetchFailed(swarm.manifest.digest, missing, total)
+
+    def _take_events(self) -> None:
+        """Wait for one event, then take all there are."""
+        try:
+            self._take(
+                self._crew.events.get(timeout=_TICK_S if self._swarm.in_flight else _WAITING_TICK_S)
+            )
+            while True:
+                self._take(self._crew.events.get_nowait())
+        except queue.Empty:
+            pass
+
+    def _take(self, event: Event) -> None:
+        now_s, swarm = time.monotonic(), self._swarm
+        match event:
+            case ChunkStored(attempt):
+                swarm.stored(attempt, now_s)
+            case ChunkFailed(attempt, error):
+                judge(swarm, attempt, error, now_s)
+            case PeerAnswered(address, incarnation, maps):
+                peer = swarm.peers[address.node_id]
+                peer.polling, peer.poll_at_s = False, now_s + self._settings.have_refresh_s
+                swarm.seen(address.node_id, incarnation, maps, now_s)
+            case PeerSilent(address, error):
+                peer = swarm.peers[address.node_id]
+                peer.polling = False
+                if not isinstance(error, PeerError):
+                    raise error
+                judge_poll(swarm, peer, error, now_s)

@@ -1,0 +1,149 @@
+"""One chunk from one source into one buffer, verified. Each `ChunkReader` belongs to one thread,
+keeps its connections, and reuses one preallocated page-aligned buffer for every chunk.
+
+A kept connection may have been closed at the other end since it was last used: a failure on one
+is tried again on a new connection, once.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from cachd import limits
+from cachd.cache.cache import Cache, OpenChunk
+from cachd.cache.verifier import VerifiedChunk, Verifier, verify
+from cachd.fetch.blame import LocalCopyGone
+from cachd.fetch.plan import Fixed
+from cachd.fetch.swarm import Attempt
+from cachd.peer.client import PeerConnection
+from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import PeerUnreachable
+from registry_core.domain.limits import CHUNK_MAX
+from registry_core.domain.manifest import Chunk
+from registry_core.errors import IntegrityError, NotFound
+from registry_core.origin.store import Origin
+
+T = TypeVar("T")
+
+
+class Connections:
+    """The peer connections that one thread keeps, at most a few, oldest out first.
+
+    `lock` guards the table for `cut`, which any thread may call to make reads fail soon; after it
+    no new connection is made.
+    """
+
+    def __init__(self, incarnation: int) -> None:
+        self._incarnation = incarnation
+        self._lock = threading.Lock()
+        self._open: dict[PeerAddress, PeerConnection] = {}
+        self._cut = False
+
+    def use(self, address: PeerAddress, act: Callable[[PeerConnection], T]) -> T:
+        """`act` on a connection to the peer, kept for the next time unless it broke."""
+        with self._lock:
+            kept = self._open.pop(address, None)
+        if kept is not None:
+            try:
+                return self._act(kept, act)
+            except PeerUnreachable:
+                pass  # closed since it was last used
+        return self._act(PeerConnection(address, incarnation=self._incarnation), act)
+
+    def cut(self) -> None:
+        with self._lock:
+            self._cut = True
+            for connection in self._open.values():
+                connection.cut()
+
+    def close(self) -> None:
+        with self._lock:
+            for connection in self._open.values():
+                connection.close()
+            self._open.clear()
+
+    def _act(self, connection: PeerConnection, act: Callable[[PeerConnection], T]) -> T:
+        self._keep(connection)
+        try:
+            return act(connection)
+        finally:
+            if connection.closed:
+                with self._lock:
+                    self._open.pop(connection.address, None)
+
+    def _keep(self, connection: PeerConnection) -> None:
+        with self._lock:
+            if self._cut:
+                connection.close()
+                raise PeerUnreachable("the fetch is being stopped")
+            self._open[connection.address] = connection
+            if len(self._open) > limits.CONNECTIONS_PER_THREAD_MAX:
+                self._open.pop(next(iter(self._open))).close()
+
+
+class ChunkReader:
+    """Reads chunks for one worker thread."""
+
+    def __init__(self, cache: Cache, origin: Origin | None, incarnation: int) -> None:
+        self._cache = cache
+        self._origin = origin
+        self._pages = mmap.mmap(-1, CHUNK_MAX)
+        self._buffer = memoryview(self._pages)
+        self.connections = Connections(incarnation)
+
+    def read(self, attempt: Attempt) -> VerifiedChunk:
+        """The chunk, whose bytes stay valid until the next read. Errors are the source's own."""
+        chunk = attempt.wanted.chunk
+        if attempt.source is Fixed.LOCAL:
+            return self._from_cache(chunk)
+        if attempt.source is Fixed.ORIGIN:
+            return self._from_origin(attempt)
+        if attempt.address is None:
+            raise PeerUnreachable(f"{attempt.source} has no address")
+        return self.connections.use(attempt.address, lambda peer: self._from_peer(peer, chunk))
+
+    def close(self) -> None:
+        self.connections.close()
+        self._buffer.release()
+
+    def _from_peer(self, peer: PeerConnection, chunk: Chunk) -> VerifiedChunk:
+        verifier = Verifier(chunk, self._buffer)
+        peer.get_chunk_into(chunk, self._buffer, verifier.advance)
+        return verifier.finish()
+
+    def _from_origin(self, attempt: Attempt) -> VerifiedChunk:
+        if self._origin is None or attempt.location is None:
+            raise NotFound("no origin is configured")
+        if attempt.location.length != attempt.wanted.chunk.length:
+            raise IntegrityError("the hint gives a chunk another length than the manifest")
+        return verify(attempt.wanted.chunk, self._origin.read_chunk(attempt.location))
+
+    def _from_cache(self, chunk: Chunk) -> VerifiedChunk:
+        """A copy from another file of this cache, hashed again: disks forget."""
+        found = self._cache.open_chunk(chunk.id)
+        if found is None:
+            raise LocalCopyGone("this cache does not hold the chunk any more")
+        try:
+            return self._verified_at(found, chunk)
+        except OSError as error:
+            raise LocalCopyGone(f"a file of this cache cannot be read: {error}") from error
+        except IntegrityError:
+            self._cache.condemn(chunk.id)
+            raise
+        finally:
+            os.close(found.descriptor)
+
+    def _verified_at(self, found: OpenChunk, chunk: Chunk) -> VerifiedChunk:
+        verifier, filled = Verifier(chunk, self._buffer), 0
+        while filled < chunk.length:
+            piece = self._buffer[filled : min(filled + limits.COPY_SLICE, chunk.length)]
+            count = os.preadv(found.descriptor, [piece], found.offset + filled)
+            if not count:
+                raise IntegrityError("a file of this cache is too short")
+            filled += count
+            verifier.advance(filled)
+        return verifier.finish()
