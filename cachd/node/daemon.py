@@ -38,6 +38,7 @@ from registry_core.errors import InvalidIdentifier, NotFound
 from registry_core.ledger import queries
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.replica import Replica
+from registry_core.ledger.store import Reader
 
 _log = structlog.get_logger("cachd.node")
 
@@ -133,7 +134,7 @@ class _Parts:
             clock=time.monotonic,
         )
         self._follower = LogFollower(
-            replica, session, config.authority_url, self._applied, self._rng
+            replica, session, config.authority_url, self._verified, self._applied, self._rng
         )
         self._controller: Controller | None = None
 
@@ -162,6 +163,10 @@ class _Parts:
             "peer": str(Address(self._server.host, self._server.port)),
             "socket": str(self._config.run / "cachd.sock"),
         }
+
+    def _verified(self, txn: Reader, received_ns: int) -> None:
+        if self._controller is not None:
+            self._controller.foresee(txn, received_ns)
 
     def _applied(self, received_ns: int) -> None:
         if self._controller is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry_core.domain.identifiers import Digest, ModelName, StageName, StageRef
+from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, StageRef
 from registry_core.ledger import queries
 from registry_core.ledger.records import PointRecord, StageRecord, VersionRecord
 from registry_core.ledger.store import Reader
@@ -20,6 +20,11 @@ class DesiredStage:
     choice: int
     serve: VersionRecord
     keep: VersionRecord | None
+
+    @property
+    def position(self) -> Guard:
+        """`generation.choice`, which only grows along the log."""
+        return Guard(self.generation, self.choice)
 
     @property
     def digests(self) -> set[Digest]:

@@ -26,25 +26,32 @@ from cachd.control.log_frames import RECORD, Frame, FrameParser
 from registry_core.domain.entry import LogRecord
 from registry_core.errors import InvalidInput, RegistryError
 from registry_core.ledger.replica import ForkDetected, Replica
+from registry_core.ledger.store import Reader
 
 _log = structlog.get_logger("cachd.node")
 
 
 class LogFollower:
-    """Runs until cancelled. `on_applied(received_ns)` is called after each batch with records;
-    `received_ns` is CLOCK_MONOTONIC when the batch's last bytes came in."""
+    """Runs until cancelled.
+
+    `on_verified(txn, received_ns)` is called in the applying thread when a batch is verified and
+    not yet on disk, `on_applied(received_ns)` on the loop when it is. `received_ns` is
+    CLOCK_MONOTONIC when the batch's last bytes came in.
+    """
 
     def __init__(
         self,
         replica: Replica,
         session: aiohttp.ClientSession,
         authority_url: str,
+        on_verified: Callable[[Reader, int], None],
         on_applied: Callable[[int], None],
         rng: Random,
     ) -> None:
         self._replica = replica
         self._session = session
         self._url = authority_url.rstrip("/") + "/v1/log"
+        self._on_verified = on_verified
         self._on_applied = on_applied
         self._rng = rng
         self.alarm = ""
@@ -89,7 +96,12 @@ class LogFollower:
         if frame.kind == RECORD:
             batch.append(LogRecord.decode(frame.payload))
             return False
-        await asyncio.to_thread(self._replica.apply, batch, frame.payload)
+        await asyncio.to_thread(
+            self._replica.apply,
+            batch,
+            frame.payload,
+            lambda txn: self._on_verified(txn, received_ns),
+        )
         self.alarm = ""
         if batch:
             self._on_applied(received_ns)

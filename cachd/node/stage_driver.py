@@ -43,8 +43,8 @@ class StageDriver:
     def want(self, desired: DesiredStage, received_ns: int) -> None:
         if desired == self.desired:
             return
-        if self.desired is not None and desired.generation < self.desired.generation:
-            return  # a replica never goes back, and neither does a host
+        if self.desired is not None and desired.position < self.desired.position:
+            return  # the log never goes back, and neither does a host
         self.desired, self._received_ns = desired, received_ns
         self._trouble = ("", "")
         if self._residency.path_of(Digest.parse(desired.serve.digest)) is not None:

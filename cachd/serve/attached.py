@@ -60,7 +60,7 @@ class Attached(Of["T"]):
         self.stage = stage
         self.last_error: str | None = None  # of the last version that did not load
         self._held: tuple[int, View[T] | None] = (_JUDGE_AGAIN, None)
-        self._word = memoryview(bytes(8)).cast("Q")
+        self._word = _no_word()
         self._lock = threading.RLock()
         self._page: FlipPageReader | None = None
         self._slot: SlotReader | None = None
@@ -95,6 +95,7 @@ class Attached(Of["T"]):
                 f"{self.model}@{self.stage} was closed in this process: attach again"
             )
             held, self._held = self._held, (_JUDGE_AGAIN, None)
+            self._page, self._slot, self._word = None, None, _no_word()
             dropped = self._shelf.clear()
             self._first.set()
         self._loader.stop()
@@ -274,6 +275,10 @@ class Attached(Of["T"]):
             f"the daemon has nothing to serve yet: `cachctl promote {self.model}@{self.stage} "
             "VERSION`, and `cachctl status` shows how far the node is"
         )
+
+
+def _no_word() -> memoryview[int]:
+    return memoryview(bytes(8)).cast("Q")
 
 
 def _shows(view: View[Any] | None, loaded: Loaded[Any], record: Record) -> bool:

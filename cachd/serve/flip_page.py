@@ -206,10 +206,12 @@ def _base(slot: int) -> int:
 
 
 def _read_record(words: memoryview[int], base: int) -> Record:
-    for _ in range(RECORD_READS_MAX):
+    tries, last = 0, -1
+    while tries < RECORD_READS_MAX:
         word = words[base]
         if word == 0:
             return Record(0, 0, 0, 0)
+        tries, last = (tries + 1 if word == last else 0), word
         odd = (word >> HANDLE_BITS) & 1
         at = base + _RECORDS + _RECORD_WORDS * odd
         record = Record(words[at], words[at + 1], words[at + 2], words[at + 3])

@@ -3,9 +3,9 @@
 `host.json` in the runtime directory: which slot belongs to which model@stage and what it was last
 meant to show, which version each handle names, and the next handle. A handle is never used again,
 so a word or a lease of any age means one version or none.
-Every change is a new file: temporary, fsync, rename. A kill leaves the old table or the new one;
-what the page shows is never ahead of the table, so a restart stores what the table says. After a
-power loss the table may be an older one, but then no process holds anything of it.
+Every change is a new file, renamed into place. A kill leaves the old table or the new one; what
+the page shows is never ahead of the table, so a restart stores what the table says. There is no
+fsync: after a power loss no process holds anything of the table, whatever is left of it.
 Owned by the host's event loop.
 """
 
@@ -177,8 +177,6 @@ def _write(path: str, data: bytes) -> None:
     try:
         with open(temporary, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         raise HostError(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Waker:
-    """Wakes the link thread. Closed by its own end of life: nobody can be writing to it then."""
+    """Wakes the link thread. Closed by its own end of life: whoever can still write to it keeps it
+    open, and in a cycle that is collected as a whole it may be the first to go."""
 
     __slots__ = ("fd",)
 
@@ -28,6 +29,8 @@ class Waker:
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def wake(self) -> None:
+        if self.fd < 0:
+            return
         try:
             os.eventfd_write(self.fd, 1)
         except BlockingIOError:
@@ -40,8 +43,9 @@ class Waker:
             return
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
-        if hasattr(self, "fd"):
-            close(self.fd)
+        fd, self.fd = getattr(self, "fd", -1), -1
+        if fd >= 0:
+            close(fd)
 
 
 class Lease:

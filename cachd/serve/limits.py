@@ -13,7 +13,7 @@ PAGE_SLOTS_MAX = 65_536
 HANDLE_BITS = 24
 HANDLE_MAX = (1 << HANDLE_BITS) - 1
 FLIP_MAX = (1 << (64 - HANDLE_BITS)) - 1
-RECORD_READS_MAX = 1_000  # each retry means another flip in between: never reached by a live page
+RECORD_READS_MAX = 1_000  # of one word whose record does not fit it, before the page is damaged
 
 # Frames
 FRAME_BYTES_MAX = 64 * KIB

@@ -71,12 +71,11 @@ class View(Of["T"]):
         "flip",
         "generation",
         "handle",
+        "loaded",
         "number",
         "since_ns",
+        "value",
     )
-    if not TYPE_CHECKING:
-        __slots__ += ("value",)
-    value: T
 
     def __init__(self, loaded: Loaded[T], record: Record) -> None:
         self.value = loaded.value

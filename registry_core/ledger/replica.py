@@ -7,7 +7,7 @@ root; another root is a fork of the log, and the replica refuses it for good.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from registry_core.domain.checkpoint import Checkpoint
@@ -54,8 +54,16 @@ class Replica:
             note = log.stored_checkpoint(txn)
         return verify_checkpoint(note, self.root) if note else None
 
-    def apply(self, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
-        """Append `records`, which must be exactly what `note` covers beyond what is held."""
+    def apply(
+        self,
+        records: Sequence[LogRecord],
+        note: bytes,
+        on_verified: Callable[[Reader], None] = lambda txn: None,
+    ) -> Checkpoint:
+        """Append `records`, which must be exactly what `note` covers beyond what is held.
+
+        `on_verified` sees the new state once all of it is verified, before the disk has it.
+        """
         checkpoint = verify_checkpoint(note, self.root)
         with self._store.write() as txn:
             self._refuse_rollback(txn, checkpoint)
@@ -76,6 +84,7 @@ class Replica:
                     actual=actual.hex(),
                 )
             log.store_checkpoint(txn, note)
+            on_verified(txn)
         return checkpoint
 
     def close(self) -> None:

@@ -21,7 +21,11 @@ loads: list[int] = []
 def load(version: Version) -> tuple[str, int, bytes]:
     loads.append(version.number)
     digest = bytes(version.buffer("digest.txt")).decode()
-    return digest, int(bytes(version.buffer("number.txt"))), bytes(version.buffer("onnx/weights.bin"))
+    return (
+        digest,
+        int(bytes(version.buffer("number.txt"))),
+        bytes(version.buffer("onnx/weights.bin")),
+    )
 
 
 def fault(view: View[tuple[str, int, bytes]]) -> str | None:

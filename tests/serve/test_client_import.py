@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MODULES = """
+import json, sys
+before = set(sys.modules)
+import cachd.serve.client
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+TIMED = """
+import time
+began_s = time.perf_counter()
+import cachd.serve.client
+print(time.perf_counter() - began_s)
+"""
+
+
+def python(code: str) -> str:
+    # -S: without what the test environment's .pth files import before anything else.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-S", "-c", code]
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_standard_library_only() -> None:
+    imported = json.loads(python(MODULES))
+    foreign = [
+        name
+        for name in imported
+        if name.partition(".")[0] not in sys.stdlib_module_names
+        and name != "cachd"
+        and not name.startswith("cachd.serve")
+    ]
+    assert foreign == []
+    host_side = {"cachd.serve.host", "cachd.serve.handle_table", "cachd.serve.resident"}
+    slow = {"asyncio", "typing", "dataclasses", "inspect", "pathlib", "logging", "hashlib"}
+    assert not (host_side | slow) & set(imported)
+
+
+def test_import_takes_less_than_30_ms() -> None:
+    took_ms = sorted(float(python(TIMED)) * 1e3 for _ in range(10))
+    print(f"import: {took_ms[0]:.1f} ms at best, median {took_ms[5]:.1f} ms")
+    assert took_ms[0] < 30
+
+
+def test_what_the_client_exports() -> None:
+    import cachd.serve.client as client
+
+    assert client.__all__ == [
+        "AttachError",
+        "AttachTimeout",
+        "Attached",
+        "Closed",
+        "FileRefused",
+        "ForkedAfterAttach",
+        "Incompatible",
+        "InvalidArgument",
+        "LoadFailed",
+        "NotServed",
+        "Version",
+        "View",
+        "attach",
+    ]

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import pytest
+
+from cachd.serve.client import FileRefused
+from cachd.serve.version_files import VersionFiles
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    root = tmp_path / "version"
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "deep.bin").write_bytes(b"deep")
+    (root / "empty").touch()
+    (tmp_path / "outside").write_bytes(b"secret")
+    (root / "link").symlink_to(tmp_path / "outside")
+    (root / "linked").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def open_files(directory: Path, listed: dict[str, int] | None = None) -> VersionFiles:
+    return VersionFiles(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), listed)
+
+
+def test_descriptors_and_maps(directory: Path) -> None:
+    files = open_files(directory)
+    fd = files.fd("a/b/deep.bin")
+    assert files.fd("a/b/deep.bin") == fd
+    assert os.pread(fd, 9, 0) == b"deep"
+    buffer = files.buffer("a/b/deep.bin")
+    assert buffer.readonly
+    assert buffer == b"deep"
+    assert files.buffer("a/b/deep.bin") is buffer
+    assert files.buffer("empty") == b""
+    del files
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(fd)
+    assert buffer == b"deep"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "../outside", "a/../../outside", "a//b", "a/", ".", "x\0y", "nothing"]
+    + ["a", "link", "linked/outside", "pipe", "empty/x"],
+)
+def test_other_names_are_refused(directory: Path, name: str) -> None:
+    files = open_files(directory)
+    before = len(os.listdir("/proc/self/fd"))
+    for method in (files.fd, files.buffer):
+        with pytest.raises(FileRefused):
+            method(name)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_sizes(directory: Path) -> None:
+    assert open_files(directory).sizes() == {"a/b/deep.bin": 4, "empty": 0}
+    assert open_files(directory, {"x": 1}).sizes() == {"x": 1}
