@@ -1,11 +1,13 @@
-"""Slots and handles of a host, durable before anyone hears of them.
+"""Slots and handles of a host, on record before anyone hears of them.
 
-`host.json` in the runtime directory: which slot belongs to which model@stage and what it was last
-meant to show, which version each handle names, and the next handle. A handle is never used again,
-so a word or a lease of any age means one version or none.
-Every change is a new file, renamed into place. A kill leaves the old table or the new one; what
-the page shows is never ahead of the table, so a restart stores what the table says. There is no
-fsync: after a power loss no process holds anything of the table, whatever is left of it.
+The table says which slot belongs to which model@stage and what it was last meant to show, which
+version each handle names, and the next handle. A handle is never used again, so a word or a lease
+of any age means one version or none.
+Every change is a new file, renamed over the old one. A kill leaves the old table or the new one;
+the page is never ahead of the table, so a restart stores what the table says. There is no fsync,
+which would be most of a rollback's time: the table is about processes that hold something, and
+none of them outlives the kernel. So its name has the kernel's boot id, and a table of another
+boot is removed unread.
 Owned by the host's event loop.
 """
 

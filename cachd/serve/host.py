@@ -6,7 +6,7 @@
     host.observed("minilm", "production")
     await host.stop()
 
-Threads: everything happens on one event loop; nothing here waits, except for the table's fsync.
+Threads: everything happens on one event loop; nothing here waits.
 Start: lock, table, page (stored anew up to what the table meant), listener. Stop: listener,
 workers' sockets, page, lock: workers go on with what they hold and attach to the next host.
 A kill at any instant leaves what stop leaves, and a socket file that the next start replaces.
@@ -160,7 +160,10 @@ class ServingHost:
         try:
             try:
                 page = FlipPage.create_or_open(path, slots, incarnation=incarnation)
-            except FlipPageDamaged:
+            except FlipPageError as error:
+                # Without a table (another boot's is removed) nothing on the page counts.
+                if table.incarnation and not isinstance(error, FlipPageDamaged):
+                    raise
                 page = FlipPage.replace(path, slots, incarnation=incarnation)
             self._page_fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except (OSError, FlipPageError) as error:

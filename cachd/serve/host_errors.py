@@ -16,7 +16,7 @@ class RuntimeDirUnusable(HostError):
 
 
 class TableDamaged(HostError):
-    """host.json does not parse. Trying again cannot help."""
+    """The handle table does not parse. Trying again cannot help."""
 
 
 class VersionMissing(HostError):

@@ -6,16 +6,17 @@ processes import the standard library only. A name that passes is safe as a path
 
 from __future__ import annotations
 
-import re
-
 from cachd.serve.limits import NAME_CHARS_MAX
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_ENDS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+_WITHIN = _ENDS | frozenset("._-")
 RULE = f"use 1 to {NAME_CHARS_MAX} of a-z 0-9 . _ - beginning and ending with a letter or digit"
 
 
 def is_name(text: object) -> bool:
-    return isinstance(text, str) and len(text) <= NAME_CHARS_MAX and bool(_NAME.fullmatch(text))
+    if not isinstance(text, str) or not 1 <= len(text) <= NAME_CHARS_MAX:
+        return False
+    return text[0] in _ENDS and text[-1] in _ENDS and _WITHIN.issuperset(text)
 
 
 def name_tag(model: str, stage: str) -> int:

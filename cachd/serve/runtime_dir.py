@@ -1,7 +1,7 @@
 """The runtime directory of a host: its one owner, its socket, and the `current` symlinks.
 
     host.lock   flock of the daemon that owns the directory; the kernel frees it however it dies
-    host.json   handle_table       page        flip_page       cachd.sock   the local socket
+    host.<boot id>.json   handle_table; page   flip_page; cachd.sock   the local socket
     current/<model>/<stage>        symlink to the version in force, for programs that know paths
 Processes may keep the page mapped and the symlink resolved for as long as they like.
 """
@@ -21,7 +21,7 @@ class RuntimeDir:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.abspath(path)
-        self.table_path = os.path.join(self.path, "host.json")
+        self.table_path = os.path.join(self.path, f"host.{_boot_id()}.json")
         self.page_path = os.path.join(self.path, "page")
         self.socket_path = os.path.join(self.path, "cachd.sock")
         self._current_path = os.path.join(self.path, "current")
@@ -33,6 +33,7 @@ class RuntimeDir:
         try:
             os.makedirs(self._current_path, mode=0o755, exist_ok=True)
             self._lock_fd = self._lock()
+            self._remove_other_boots()
         except OSError as error:
             raise RuntimeDirUnusable(
                 f"cannot use {self.path} as runtime directory ({error.strerror}): give the daemon "
@@ -54,6 +55,12 @@ class RuntimeDir:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         return fd
+
+    def _remove_other_boots(self) -> None:
+        for name in os.listdir(self.path):
+            path = os.path.join(self.path, name)
+            if name.startswith("host.") and name.endswith(".json") and path != self.table_path:
+                os.unlink(path)
 
     def listen(self) -> socket.socket:
         """The local socket, non-blocking; takes the place of one that a dead daemon left."""
@@ -96,3 +103,8 @@ class RuntimeDir:
         if os.path.lexists(self.socket_path):
             os.unlink(self.socket_path)
         os.close(self._lock_fd)
+
+
+def _boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()

@@ -2,7 +2,7 @@
 
 A handle's life: preparing -> in force -> kept (grace) -> in force again or retired -> dropped.
 Invariants
-- The word is stored only after the table says so on disk (`_put_in_force`).
+- The word is stored only after the table says so (`_put_in_force`).
 - A handle that was retired is never named again: the same version gets a new handle.
 - A handle is dropped when it is retired and no live worker holds it. After a restart of the host
   workers get READOPT_S to come back before anything unheld counts as free.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from registry_core.domain import limits
 from registry_core.errors import InvalidIdentifier
@@ -155,21 +156,25 @@ class VersionRef:
     stage: StageName | None = None
     digest: Digest | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> VersionRef:
-        """`name/3`, `name@stage` or `name@sha256:…`, each also behind `models:/`."""
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def parse(text: str) -> VersionRef:
+        """`name/3`, `name@stage` or `name@sha256:…`, each also behind `models:/`.
+
+        Cached: services resolve the same few references again and again.
+        """
         rest = text.removeprefix("models:/")
         if "@" in rest:
             name, _, pointer = rest.partition("@")
             if pointer.startswith("sha256:"):
-                return cls(ModelName.parse(name), digest=Digest.parse(pointer))
-            return cls(ModelName.parse(name), stage=StageName.parse(pointer))
+                return VersionRef(ModelName.parse(name), digest=Digest.parse(pointer))
+            return VersionRef(ModelName.parse(name), stage=StageName.parse(pointer))
         name, slash, number = rest.partition("/")
         if not slash:
             raise InvalidIdentifier(
                 f"{text!r:.150} names no version: write NAME/NUMBER, NAME@STAGE or NAME@sha256:…"
             )
-        return cls(ModelName.parse(name), number=parse_version_number(number))
+        return VersionRef(ModelName.parse(name), number=parse_version_number(number))
 
 
 def parse_version_number(text: object) -> int:

@@ -28,6 +28,7 @@ from registry_core.ledger.store import Table
 from registry_core.ledger.writer_lock import WriterLock
 
 _SUM_BYTES = 8
+_PREFIX = {table: table.value.encode() + b"\0" for table in Table}
 
 
 class LmdbStore:
@@ -119,7 +120,7 @@ def _open_tables(env: Any, *, readonly: bool) -> dict[Table, Any]:
 
 
 def _checksum(table: Table, key: bytes, value: bytes) -> bytes:
-    return xxhash.xxh3_64_digest(table.value.encode() + b"\0" + key + b"\0" + value)
+    return xxhash.xxh3_64_digest(_PREFIX[table] + key + b"\0" + value)
 
 
 class _Transaction:
@@ -204,8 +205,8 @@ def _successor(prefix: bytes) -> bytes | None:
 
 
 def _unwrap(table: Table, key: bytes, stored: bytes) -> bytes:
-    value = bytes(stored[_SUM_BYTES:])
-    if bytes(stored[:_SUM_BYTES]) != _checksum(table, key, value):
+    value = stored[_SUM_BYTES:]
+    if stored[:_SUM_BYTES] != _checksum(table, key, value):
         raise IntegrityError(
             f"a record of table {table} in the ledger is damaged: restore the ledger from a backup"
         )

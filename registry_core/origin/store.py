@@ -23,6 +23,8 @@ from registry_core.origin.layout import pack_key
 
 T = TypeVar("T")
 _SCHEMES = frozenset({"file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"})
+_CLIENT_OPTIONS = frozenset({"allow_http", "allow_invalid_certificates", "connect_timeout",
+    "pool_idle_timeout", "proxy_url", "timeout", "user_agent"})  # fmt: skip
 _FINAL = (
     faults.PermissionDeniedError,
     faults.UnauthenticatedError,
@@ -57,9 +59,15 @@ class Origin:
                 root = Path(unquote(parts.path))
                 root.mkdir(parents=True, exist_ok=True)
                 return cls(url, from_url(url), root)
-            return cls(url, from_url(url, config=dict(options or {})), None)  # type: ignore[call-overload]  # options are for whichever store the URL names
-        except (faults.BaseError, OSError, ValueError) as error:
-            raise OriginError(f"origin {url} cannot be opened: {error}", retryable=False) from error
+            return cls(url, _open_remote(url, options or {}), None)
+        except BaseException as error:
+            # Where an option is unknown, obstore raises a PanicException, which is no Exception.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise OriginError(
+                f"origin {url} cannot be opened: {_first_line(error)}; look at its options",
+                retryable=False,
+            ) from error
 
     def size(self, key: str) -> int | None:
         """Bytes of the object, or None if there is none."""
@@ -114,6 +122,18 @@ class Origin:
             raise OriginError(
                 f"origin {self.url}: could not {what}: {_first_line(error)}", retryable=True
             ) from error
+
+
+def _open_remote(url: str, options: Mapping[str, Any]) -> Any:
+    """`options` go where obstore wants them: to the store, or to the HTTP client beneath it."""
+    client: Any = {k: _flag(v) for k, v in options.items() if k in _CLIENT_OPTIONS}
+    store: Any = {k: v for k, v in options.items() if k not in _CLIENT_OPTIONS}
+    return from_url(url, config=store or None, client_options=client or None)
+
+
+def _flag(value: Any) -> Any:
+    """Options typed on a command line are text; the client wants real truth values."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _first_line(error: BaseException) -> str:

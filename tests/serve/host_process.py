@@ -1,4 +1,4 @@
-"""A host in a process of its own, driven by JSON lines: `python -m tests.serve.host_process DIR`."""
+"""A host of its own, driven by JSON lines: `python -m tests.serve.host_process DIR`."""
 
 from __future__ import annotations
 

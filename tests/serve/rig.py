@@ -23,7 +23,7 @@ MODEL, STAGE = "minilm", "production"
 DEADLINE_S = 20.0
 
 
-def until(condition: Callable[[], T], what: str, deadline_s: float = DEADLINE_S) -> T:
+def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
     """Poll until the condition is true; its value."""
     end_s = time.monotonic() + deadline_s
     while True:
@@ -106,13 +106,27 @@ class HostThread:
     def observed(self) -> Observed:
         return self.call(lambda host: host.observed(MODEL, STAGE))
 
+    def await_flip(self, flip: int, workers: int = 1) -> Observed:
+        """Until so many workers have switched to this flip."""
+
+        def arrived() -> Observed | None:
+            seen = self.observed()
+            return seen if (seen.flip, seen.switched) == (flip, workers) else None
+
+        seen: Observed = until(arrived, f"flip {flip} in {workers} workers")
+        return seen
+
     def leased(self) -> set[str]:
         return self.call(lambda host: host.leased_digests())
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock of the host jump ahead, and let it look."""
-        self.clock_offset_s += seconds
-        self.call(lambda host: host.expire(time.monotonic() + self.clock_offset_s))
+
+        def jump(host: ServingHost) -> None:
+            self.clock_offset_s += seconds  # on the loop: never in the middle of a flip
+            host.expire(time.monotonic() + self.clock_offset_s)
+
+        self.call(jump)
 
     def stop(self) -> None:
         self._await(self.host.stop())

@@ -41,7 +41,7 @@ def test_attach_in_the_worker(
     host: HostThread, versions: Versions, runtime_dir: Path, method: str
 ) -> None:
     host.set_target(target(1, 0, versions[1]))
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     ours, theirs = context.Pipe()
     child = context.Process(target=serve_in_child, args=(str(runtime_dir / "cachd.sock"), theirs))
     child.start()
@@ -49,7 +49,7 @@ def test_attach_in_the_worker(
         assert ours.poll(20)
         assert ours.recv() == 1
         host.set_target(target(2, 0, versions[2], versions[1]))
-        until(lambda: host.observed().switched == 1, "the flip")
+        host.await_flip(2)
         ours.send("again")
         assert ours.poll(20)
         assert ours.recv() == 2

@@ -288,7 +288,7 @@ def test_threads_racing_acquire(host: HostThread, versions: Versions, attached: 
                     if not whole or view.flip < flip or view.choice != (view.number + 1) % 2:
                         faults.append(repr(view))
                     flip = view.flip
-            except Exception as error:  # noqa: BLE001  # a thread's failure must reach the test
+            except Exception as error:  # a thread's failure must reach the test
                 faults.append(repr(error))
             calls[index] += 1
 
@@ -351,13 +351,17 @@ def test_workers_that_never_let_go_are_bounded(
     host.set_target(target(1, 0, versions[1]))
     model = attached()
     views = [model.acquire()]
+    for number in range(5, 4 + HANDLES_PER_STAGE_MAX):
+        version = make_version(tmp_path, number)
+        host.set_target(target(number, 0, version, versions[1]))
+        until(lambda number=number: model.acquire().number == number, "the flip")
+        views.append(model.acquire())
     with pytest.raises(TooManyVersions, match="restart those workers"):
-        for number in range(5, 5 + HANDLES_PER_STAGE_MAX):
-            version = make_version(tmp_path, number)
-            host.set_target(target(number, 0, version, versions[1]))
-            until(lambda number=number: model.acquire().number == number, "the flip")
-            views.append(model.acquire())
-    assert len(views) == HANDLES_PER_STAGE_MAX
+        host.set_target(target(999, 0, versions[4], versions[1]))
+    assert model.acquire().number == 3 + HANDLES_PER_STAGE_MAX
+    del views
+    until(lambda: host.leased() == {versions[1].digest, version.digest}, "the releases")
+    host.set_target(target(999, 0, versions[4], versions[1]))
 
 
 def test_models_do_not_mix(host: HostThread, versions: Versions, attached: Attach) -> None:

@@ -6,6 +6,8 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +27,12 @@ def pair() -> Iterator[Pair]:
 
 def count_fds() -> int:
     gc.collect()  # of earlier tests
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def read_all(reader: FrameReader, sock: socket.socket) -> None:
+    while reader.receive(sock):
+        list(reader.frames())
 
 
 def test_golden_frame() -> None:
@@ -47,7 +54,7 @@ def test_golden_messages() -> None:
         path="/v",
         files={"a/b": 5},
     )
-    messages = [
+    messages: list[Any] = [
         from_worker.Attach("minilm", "production", 42, "w.py", held, 1),
         from_worker.Failed(4, "OSError: no"),
         from_worker.Switched(9, 4, 123),
@@ -59,20 +66,26 @@ def test_golden_messages() -> None:
         from_daemon.Refused("protocol", "no", again=False),
     ]
     assert [json.dumps(message.message(), separators=(",", ":")) for message in messages] == [
-        '{"op":"attach","protocol":1,"model":"minilm","stage":"production","pid":42,'
-        '"client":"w.py","held":[{"handle":3,"digest":"sha256:aa","ready":true}]}',
+        (
+            '{"op":"attach","protocol":1,"model":"minilm","stage":"production","pid":42,'
+            '"client":"w.py","held":[{"handle":3,"digest":"sha256:aa","ready":true}]}'
+        ),
         '{"op":"failed","handle":4,"error":"OSError: no"}',
         '{"op":"switched","flip":9,"handle":4,"ns":123}',
         '{"op":"released","handle":3}',
         '{"op":"attached","slot":0,"slots":8,"incarnation":5,"grace_s":600.0,"adopted":[3]}',
-        '{"op":"prepare","handle":4,"flip_hint":9,"generation":2,"choice":0,"version":'
-        '{"number":12,"digest":"sha256:bb","path":"/v","files":[{"path":"a/b","size":5}]}}',
+        (
+            '{"op":"prepare","handle":4,"flip_hint":9,"generation":2,"choice":0,"version":'
+            '{"number":12,"digest":"sha256:bb","path":"/v","files":[{"path":"a/b","size":5}]}}'
+        ),
         '{"op":"retire","handle":3}',
         '{"op":"flipped","flip":9,"handle":4}',
         '{"op":"error","code":"protocol","message":"no","again":false}',
     ]
     for message in messages:
-        module = from_worker if message.__class__.__module__.endswith("worker") else from_daemon
+        module: Any = (
+            from_worker if message.__class__.__module__.endswith("worker") else from_daemon
+        )
         parsed = module.parse(message.message())
         assert parsed is not None
         assert parsed.message() == message.message()
@@ -130,8 +143,7 @@ def test_garbage_is_refused(pair: Pair, data: bytes) -> None:
     ours.sendall(data)
     reader = FrameReader(accepts_fds=True)
     with pytest.raises(WireError):
-        while reader.receive(theirs):
-            list(reader.frames())
+        read_all(reader, theirs)
 
 
 def test_surplus_descriptors_are_closed(pair: Pair) -> None:

@@ -60,7 +60,7 @@ class Loop:
                     if view.flip < self.last_flip:
                         wrong = f"flip {view.flip} after {self.last_flip}"
                     self.last_flip, self.last_number = view.flip, view.number
-            except Exception as error:  # noqa: BLE001  # whatever it is, the test must hear of it
+            except Exception as error:  # whatever it is, the test must hear of it
                 wrong = repr(error)
             if wrong:
                 self.faults.append(wrong)
