@@ -53,7 +53,7 @@ _RECEIVE_STEP = 256 * 1024
 def run(argv: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench fetch")
     parser.add_argument("--size", type=int, default=1 << 30, help="bytes of the model file")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--threads", type=int, default=4)
     parser.add_argument("--dir", default=None, help="where files lie (default: the temp directory)")
     parser.add_argument("--seed", type=int, default=None, help="of the order of the rounds")
@@ -121,7 +121,7 @@ class _Bench:
     def _ours(self, manifest: Manifest, port: int) -> float:
         root = self.folder / "ours"
         peer = PeerAddress(NodeId("seed"), "127.0.0.1", port)
-        settings = FetchSettings(threads=self.threads)
+        settings = FetchSettings(threads=self.threads, niceness=0)  # as the plain loop
         with Cache.open(root) as cache:
             fetcher = Fetcher(cache, None, NodeId("node"), 1, settings)
             _reset_peak()

@@ -48,6 +48,10 @@ class Registry:
         self._keys = keys
         self._actor = actor
 
+    def with_keys(self, keys: Keyring) -> Registry:
+        """The same registry, signing with other keys."""
+        return Registry(self.control, self.origin, keys, self._actor)
+
     def push(
         self,
         directory: str | Path,

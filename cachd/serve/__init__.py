@@ -2,14 +2,15 @@
 
 client            `attach(...)`: what an inference process imports (standard library only)
   attached        the hot path: one word compare; the switch at the next `acquire()`
-  view, version   what `load` and `acquire()` hand out; lifetime is by reference
+  version         what `load` and `acquire()` hand out; lifetime is by reference
   version_files   read-only descriptors and maps of a version's files
-  leases          which versions this process holds, told to the daemon as they end
+  shelf, leases   which versions this process holds, told to the daemon as they end
   link, loader    the two threads of an attachment: socket, and load + warm-up
   errors          the tree of everything that a client can raise
 
 host              `ServingHost`: the node's side, on its event loop
   stage_serving   one model@stage: prepare, flip, grace, retire
+  prepared_versions  its version directories, kept open for workers
   flip_policy     PURE: may the word be stored now?
   handle_table    slots and handles, durable before they are used
   worker_connection  one worker's socket: bounded, never blocking

@@ -12,21 +12,20 @@ Owned by the host's event loop; nothing here waits.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from cachd.serve.flip_page import FlipPage, Record
 from cachd.serve.flip_policy import Workers, decide
-from cachd.serve.from_daemon import Flipped, Prepare, Retire
+from cachd.serve.from_daemon import Flipped, Retire
 from cachd.serve.from_worker import Failed, Held, Ready, Released, Switched
 from cachd.serve.handle_table import Handle, HandleTable, Slot
-from cachd.serve.host_errors import HostError, TooManyVersions, VersionMissing
+from cachd.serve.host_errors import HostError, TooManyVersions
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
+from cachd.serve.prepared_versions import PreparedVersions, check_directory
 from cachd.serve.resident import Observed, ResidentVersion, State, Target
 from cachd.serve.runtime_dir import RuntimeDir
-from cachd.serve.wire import FrameTooLong, encode_frame
 from cachd.serve.worker_connection import WorkerConnection
 
 
@@ -42,14 +41,6 @@ class Desk:
     readopt_until_s: float
     clock: Callable[[], float]
     on_change: Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A handle whose directory this daemon was given: it can be prepared."""
-
-    directory_fd: int
-    prepare: dict[str, object]
 
 
 @dataclass(slots=True)
@@ -69,7 +60,7 @@ class StageServing:
         self.target: Target | None = None  # in force; its word is stored
         self._desk = desk
         self._pending: _Pending | None = None
-        self._open: dict[int, _Open] = {}
+        self._prepared = PreparedVersions()
         self._error: str | None = None
         self._blocked = False
         self._sweep_due = True
@@ -92,10 +83,10 @@ class StageServing:
     def set_target(self, target: Target) -> None:
         """Replaces any target before it. HostError: nothing has changed."""
         serve = self._find(target.serve.digest) or self._new_handle(target.serve)
-        self._open_directory(serve, target.serve, target)
+        self._open(serve, target.serve, target)
         kept = self._find(target.keep.digest) if target.keep else None
         if kept is not None and target.keep is not None:
-            self._open_directory(kept, target.keep, target)
+            self._open(kept, target.keep, target)
         superseded = self._pending
         now_s = self._desk.clock()
         self._pending = _Pending(
@@ -106,7 +97,7 @@ class StageServing:
             self._unpend(superseded.handle)
         self.advance()
         for worker in self.workers:
-            self._prepare(worker, serve.handle)
+            self._prepared.send(worker, serve.handle)
 
     def observed(self) -> Observed:
         row = self._row
@@ -146,7 +137,7 @@ class StageServing:
         if self._pending is not None:
             self._pending.had_workers = True
         for handle in [self._row.handle, *self._others()]:
-            self._prepare(worker, handle)
+            self._prepared.send(worker, handle)
         for handle in list(worker.leases):
             if self._desk.table.handles[handle].retired:
                 worker.send(Retire(handle).message())
@@ -278,7 +269,7 @@ class StageServing:
             return
         self._sweep_due = False
         for handle in free:
-            self._close(handle)
+            self._prepared.close(handle)
         if free:
             self._desk.on_change()
 
@@ -306,25 +297,12 @@ class StageServing:
         row = table.new_handle(
             slot=self.slot, number=version.number, digest=version.digest, path=version.path
         )
-        os.close(_open_directory(version.path))  # VersionMissing before anything is written
+        check_directory(version.path)  # before anything is written
         table.save(handles=[row])
         return row
 
-    def _open_directory(self, row: Handle, version: ResidentVersion, target: Target) -> None:
-        if row.handle in self._open:
-            return
-        prepare = Prepare(
-            row.handle,
-            flip_hint=self._row.flip + 1,
-            generation=target.generation,
-            choice=target.choice,
-            number=version.number,
-            digest=version.digest,
-            path=version.path,
-            files=dict(version.files),
-        )
-        fd = _open_directory(version.path)
-        self._open[row.handle] = _Open(fd, _fitting(prepare))
+    def _open(self, row: Handle, version: ResidentVersion, target: Target) -> None:
+        self._prepared.open(row.handle, version, target, flip_hint=self._row.flip + 1)
         if row.path != version.path:
             self._desk.table.save(handles=[replace(row, path=version.path)])
 
@@ -333,25 +311,13 @@ class StageServing:
         pending = [self._pending.handle] if self._pending else []
         return pending + [one for one in self._kept_until_s if one not in pending]
 
-    def _prepare(self, worker: WorkerConnection, handle: int) -> None:
-        prepared = self._open.get(handle)
-        if prepared is not None and handle not in worker.leases:
-            worker.leases[handle] = "loading"
-            worker.send(prepared.prepare, [prepared.directory_fd])
-
-    def _close(self, handle: int) -> None:
-        prepared = self._open.pop(handle, None)
-        if prepared is not None:
-            os.close(prepared.directory_fd)
-
-    def close(self) -> None:
-        for handle in list(self._open):
-            self._close(handle)
-
     @staticmethod
     def _unlease(worker: WorkerConnection, handle: int) -> None:
         del worker.leases[handle]
         worker.errors.pop(handle, None)
+
+    def close(self) -> None:
+        self._prepared.close_all()
 
     # Reading
 
@@ -378,22 +344,3 @@ class StageServing:
             if worker.leases.get(handle) == "failed":
                 return f"worker {worker.pid}: {worker.errors.get(handle)}"
         return None
-
-
-def _open_directory(path: str) -> int:
-    try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise VersionMissing(
-            f"cannot open the version directory {path} ({error.strerror}): make the version "
-            "resident before it is served"
-        ) from error
-
-
-def _fitting(prepare: Prepare) -> dict[str, object]:
-    """The message, without its list of files if a frame cannot hold it."""
-    try:
-        encode_frame(prepare.message(), fds=1)
-    except FrameTooLong:
-        prepare.files = None
-    return prepare.message()

@@ -13,8 +13,6 @@ from cachd.serve.typed import Of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from cachd.serve.flip_page import Record
     from cachd.serve.leases import Lease
     from cachd.serve.typed import T
@@ -91,11 +89,11 @@ class View(Of["T"]):
     def __enter__(self) -> View[T]:
         return self
 
+    # Static, because it needs no view and a fifth of `with model.acquire()` went into binding it.
+    # The parameter too many is the view itself, which ExitStack passes and `with` does not.
+    @staticmethod
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        view_or_kind: object = None, kind: object = None, error: object = None, trace: object = None
     ) -> None:
         return None
 

@@ -54,6 +54,19 @@ def test_one_life(host: HostThread, versions: Versions, attached: Attach) -> Non
     assert (loads, warmed) == ([1, 2], [(1, 1), (2, 2)])
 
 
+def test_a_view_is_an_ordinary_context_manager(
+    host: HostThread, versions: Versions, attached: Attach
+) -> None:
+    host.set_target(target(1, 0, versions[1]))
+    model = attached()
+    with contextlib.ExitStack() as stack:
+        assert stack.enter_context(model.acquire()).number == 1
+    with pytest.raises(KeyError), model.acquire() as view:
+        raise KeyError(view.number)
+    with pytest.raises(KeyError), contextlib.ExitStack() as stack:
+        raise KeyError(stack.enter_context(model.acquire()))
+
+
 def test_observed_follows(host: HostThread, versions: Versions, attached: Attach) -> None:
     seen = host.observed()
     assert (seen.state, seen.flip, seen.digest, seen.workers) == ("waiting", 0, None, 0)

@@ -1,0 +1,76 @@
+"""`cachctl init`: make a registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cachctl.output import emit_json
+from cachctl.target import Settings, with_settings
+from registry_core.errors import InvalidInput
+
+
+@click.command(name="init")
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--origin",
+    default="",
+    metavar="URL",
+    help="Where chunks live: file://, s3://, gs://, az://.  [default: PATH/origin]",
+)
+@click.option(
+    "--origin-option",
+    "options",
+    multiple=True,
+    metavar="K=V",
+    help="For the object store, e.g. endpoint=http://…, allow_http=true.",
+)
+@with_settings
+def command(settings: Settings, path: Path | None, origin: str, options: tuple[str, ...]) -> None:
+    """Make a registry in PATH (default: the --registry target): ledger, keys, root of trust.
+
+    \b
+    Examples:
+      cachctl init ./registry
+      cachctl init ./registry --origin s3://models/team --origin-option region=eu-central-1
+    """
+    import registry_core
+    from registry_core.home import RegistryHome
+
+    if settings.is_remote and path is None:
+        raise InvalidInput("a registry is made in a directory: name one, `cachctl init PATH`")
+    home = path or settings.home
+    registry_core.init(
+        home, origin=origin, origin_options=_pairs(options), actor=settings.actor
+    ).close()
+    made = RegistryHome.load(home)
+    keys = sorted(made.keyring().names())
+    document = {
+        "registry": made.registry,
+        "path": str(home),
+        "origin": made.origin_url,
+        "root": str(home / "root.json"),
+        "keys": keys,
+    }
+    if settings.as_json:
+        emit_json(document)
+        return
+    click.echo(
+        f"registry {made.registry} made in {home}\n"
+        f"  chunks   {made.origin_url}\n"
+        f"  keys     {home / 'keys'}: {', '.join(keys)}\n"
+        f"  nodes    give each a copy of {home / 'root.json'}\n"
+        f"next: cachctl --registry {home} push DIR --model NAME"
+    )
+
+
+def _pairs(options: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not key or not equals:
+            raise InvalidInput(f"--origin-option {option!r} is not K=V")
+        pairs[key] = value
+    return pairs

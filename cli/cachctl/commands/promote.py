@@ -1,0 +1,37 @@
+"""`cachctl promote`: a stage moves to a version."""
+
+from __future__ import annotations
+
+import click
+
+from cachctl.stage_output import emit_changed
+from cachctl.target import Settings, with_settings
+
+
+@click.command(name="promote")
+@click.argument("stage", metavar="NAME@STAGE")
+@click.argument("version")
+@click.option(
+    "--expect",
+    metavar="GENERATION.CHOICE",
+    help="Only if the stage is still at this, as `show` and `status` tell it.",
+)
+@click.option("--reason", default="", help="Why, for the log.")
+@with_settings
+def command(settings: Settings, stage: str, version: str, expect: str | None, reason: str) -> None:
+    """Point NAME@STAGE at VERSION (a number or sha256:…), signed with your key.
+
+    Of several who promote at once exactly one wins; the others exit with 5 and are told the state.
+
+    \b
+    Examples:
+      cachctl promote minilm@production 2
+      cachctl promote minilm@production 2 --expect 4.0 --reason 'better recall'
+    """
+    from registry_core.domain.identifiers import StageRef
+
+    ref = StageRef.parse(stage)
+    with settings.open(readonly=False) as registry:
+        known = registry.control.find_stage(ref.model, ref.stage)
+        moved = registry.promote(stage, version, expect=expect, reason=reason)
+    emit_changed(known.in_force.number if known else None, moved, as_json=settings.as_json)

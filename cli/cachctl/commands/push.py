@@ -1,0 +1,70 @@
+"""`cachctl push`: a directory becomes a version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cachctl.output import emit_json, progress_bars, size_text
+from cachctl.target import Settings, with_settings
+from registry_core.errors import InvalidInput
+
+
+@click.command(name="push")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--model", required=True, metavar="NAME", help="The model; it is made if it is new.")
+@click.option("--tag", "tags", multiple=True, metavar="K=V", help="A tag of the version.")
+@click.option("--notes", default="", help="What is worth knowing about this version.")
+@click.option("--reason", default="", help="Why, for the log.")
+@with_settings
+def command(
+    settings: Settings, directory: Path, model: str, tags: tuple[str, ...], notes: str, reason: str
+) -> None:
+    """Upload the files in DIRECTORY and register them as the next version of a model.
+
+    Chunks that earlier versions of the model have are not uploaded again; the same files give the
+    same version.
+
+    \b
+    Examples:
+      cachctl push ./model --model minilm
+      cachctl push ./model --model minilm --tag run=1234 --notes 'more epochs'
+    """
+    with (
+        settings.open(readonly=False) as registry,
+        progress_bars(quiet=bool(settings.as_json)) as progress,
+    ):
+        report = registry.push(
+            directory, model, tags=_tags(tags), notes=notes, reason=reason, progress=progress
+        )
+    version = report.version
+    if settings.as_json:
+        emit_json(
+            {
+                "model": model,
+                "number": version.number,
+                "digest": version.digest,
+                "created": report.created,
+                "bytes_total": report.bytes_total,
+                "bytes_new": report.bytes_new,
+                "bytes_uploaded": report.bytes_uploaded,
+            }
+        )
+    elif report.created:
+        click.echo(
+            f"{model}/{version.number} {version.digest}\n"
+            f"{size_text(report.bytes_new)} of {size_text(report.bytes_total)} are new"
+        )
+    else:
+        click.echo(f"these files are {model}/{version.number} already: nothing was uploaded")
+
+
+def _tags(given: tuple[str, ...]) -> dict[str, str]:
+    tags = {}
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not key or not equals:
+            raise InvalidInput(f"--tag {item!r:.80} is not K=V")
+        tags[key] = value
+    return tags

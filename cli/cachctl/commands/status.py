@@ -1,0 +1,98 @@
+"""`cachctl status`: desired and observed version of a model on every node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from cachctl.output import age_text, emit_json, emit_table, size_text
+from cachctl.target import Settings, with_settings
+from registry_core.domain.identifiers import ModelName
+
+_WATCH_S = 1.0
+
+
+@click.command(name="status")
+@click.argument("model", metavar="NAME")
+@click.option("--watch", is_flag=True, help="Look again every second until interrupted.")
+@with_settings
+def command(settings: Settings, model: str, watch: bool) -> None:
+    """Show what each stage should serve and what each node does serve.
+
+    Nodes report to an authority; a registry without one has only the stages to show.
+
+    \b
+    Examples:
+      cachctl --registry http://127.0.0.1:7420 status minilm
+      cachctl status minilm --registry http://127.0.0.1:7420 --watch
+    """
+    name = ModelName.parse(model)
+    while True:
+        document = _status(settings, name)
+        if settings.as_json:
+            emit_json(document)
+        else:
+            _emit(document)
+        if not watch:
+            return
+        time.sleep(_WATCH_S)
+
+
+def _status(settings: Settings, model: ModelName) -> dict[str, Any]:
+    with settings.open(readonly=True) as registry:
+        if settings.is_remote:
+            from cachd.control.remote import RemoteControl
+
+            control = registry.control
+            if isinstance(control, RemoteControl):
+                return control.status(model)
+        from cachctl.stage_output import stage_json
+
+        stages = [stage_json(stage) for stage in registry.stages(model.text)]
+        return {"model": model.text, "stages": stages, "nodes": None}
+
+
+def _emit(document: dict[str, Any]) -> None:
+    model = document["model"]
+    emit_table(
+        "",
+        ["stage", "serves", "guard"],
+        (
+            (f"{model}@{stage['stage']}", str(stage["in_force"]["number"]), stage["guard"])
+            for stage in document["stages"]
+        ),
+    )
+    if document["nodes"] is None:
+        click.echo("nodes report to an authority: name one with --registry http://HOST:PORT")
+        return
+    if not document["nodes"]:
+        click.echo("no node serves this model yet")
+        return
+    emit_table(
+        "",
+        ["node", "stage", "desired", "observed", "state", "bytes", "workers", "seen", "detail"],
+        (row for node in document["nodes"] for row in _rows(node)),
+    )
+
+
+def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for stage in node["stages"]:
+        moved = f"{size_text(stage['bytes_done'])} / {size_text(stage['bytes_total'])}"
+        yield (
+            node["node"],
+            stage["stage"],
+            _point(stage["desired"]),
+            _point(stage["observed"]),
+            "silent" if node["silent"] else stage["state"],
+            moved if stage["bytes_total"] else "-",
+            str(stage["workers"]),
+            age_text(node["seen_ms"]),
+            stage["detail"] or node["alarm"],
+        )
+
+
+def _point(point: dict[str, Any] | None) -> str:
+    return f"{point['number']} ({point['generation']}.{point['choice']})" if point else "-"

@@ -1,0 +1,243 @@
+"""The planner on pure data: no clock, no socket, and rules that hold for any swarm."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cachd import limits
+from cachd.fetch.placement import owner
+from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, SwarmView, Wanted, holds, plan
+from cachd.fetch.settings import FetchSettings
+from registry_core.domain.identifiers import ChunkId, NodeId
+from registry_core.domain.manifest import Chunk
+
+SETTINGS = FetchSettings()
+SELF = NodeId("self")
+NODES = [NodeId(f"node-{n}") for n in range(4)]
+MIB = 1 << 20
+
+
+def wanted(number: int, length: int = MIB) -> Wanted:
+    return Wanted(number, Chunk(ChunkId(number.to_bytes(32, "big")), length))
+
+
+def bitmap(*numbers: int) -> bytes:
+    bits = bytearray(16)
+    for number in numbers:
+        bits[number >> 3] |= 1 << (number & 7)
+    return bytes(bits)
+
+
+def peer(node: NodeId, *held: int, **changes: Any) -> PeerView:
+    given_ = {"claimed": b"", "slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
+    return PeerView(node=node, held=bitmap(*held), **{**given_, **changes})
+
+
+def view(count: int, *peers: PeerView, **changes: Any) -> SwarmView:
+    given_: dict[str, Any] = {
+        "now_s": 100.0,
+        "began_s": 0.0,
+        "self_id": SELF,
+        "missing": [wanted(number) for number in range(count)],
+        "local": frozenset(),
+        "peers": peers,
+        "origin_slots": 4,
+        "origin_lacks": frozenset(),
+        "threads_free": 8,
+        "bytes_free": limits.OUTSTANDING_MAX,
+    }
+    return SwarmView(**{**given_, **changes})
+
+
+def planned(seen: SwarmView, seed: int = 1) -> list[Assignment]:
+    return plan(seen, SETTINGS, random.Random(seed))
+
+
+def by_source(assignments: list[Assignment]) -> dict[object, set[int]]:
+    found: dict[object, set[int]] = {}
+    for assignment in assignments:
+        found.setdefault(assignment.source, set()).add(assignment.wanted.number)
+    return found
+
+
+def test_alone_everything_comes_from_the_origin_within_its_slots() -> None:
+    assert len(planned(view(20))) == 4
+    assert {a.source for a in planned(view(20))} == {Fixed.ORIGIN}
+
+
+def test_the_local_cache_comes_first() -> None:
+    seen = view(3, peer(NODES[0], 0, 1, 2), local={wanted(1).chunk.id})
+    assert planned(seen)[0] == Assignment(wanted(1), Fixed.LOCAL)
+    assert by_source(planned(seen))[NODES[0]] == {0, 2}
+
+
+def test_peers_come_before_the_origin() -> None:
+    found = by_source(planned(view(2, peer(NODES[0], 0, state=PeerState.COMPLETE))))
+    assert found == {NODES[0]: {0, 1}}
+
+
+def test_the_rarest_chunk_goes_first() -> None:
+    peers = [peer(NODES[0], 0, 1, 2, 3), peer(NODES[1], 0, 1, 2), peer(NODES[2], 0, 1)]
+    seen = view(4, *peers, threads_free=2)
+    assert [a.wanted.number for a in planned(seen)] == [3, 2]
+
+
+def test_ties_are_broken_at_random() -> None:
+    seen = view(50, peer(NODES[0], *range(50)), threads_free=1)
+    assert len({planned(seen, seed)[0].wanted.number for seed in range(50)}) > 10
+
+
+def test_load_is_spread_over_holders() -> None:
+    peers = [peer(node, *range(8), slots_free=4) for node in NODES[:2]]
+    assert Counter(a.source for a in planned(view(8, *peers))) == {NODES[0]: 4, NODES[1]: 4}
+
+
+def test_a_chunk_that_a_busy_peer_holds_is_waited_for() -> None:
+    assert planned(view(1, peer(NODES[0], 0, slots_free=0))) == []
+
+
+def test_but_not_for_ever() -> None:
+    stuck = peer(NODES[0], 0, slots_free=0, progressed_s=100 - SETTINGS.claim_timeout_s - 1)
+    assert by_source(planned(view(1, stuck))) == {Fixed.ORIGIN: {0}}
+
+
+def test_a_failing_peer_is_not_waited_for() -> None:
+    assert by_source(planned(view(1, peer(NODES[0], 0, slots_free=0, failing=True))))
+
+
+def test_each_chunk_that_nobody_has_is_claimed_by_exactly_one_node() -> None:
+    everybody = [SELF, *NODES]
+    claimed: Counter[int] = Counter()
+    for node in everybody:
+        others = [peer(other) for other in everybody if other != node]
+        seen = view(100, *others, self_id=node, origin_slots=100, threads_free=100)
+        claimed.update(a.wanted.number for a in planned(seen) if a.source is Fixed.ORIGIN)
+    assert set(claimed.values()) == {1}
+    assert len(claimed) + 0 >= 100 - 36, "bounded by what may be outstanding"
+
+
+def test_a_node_without_progress_loses_its_share() -> None:
+    stale = peer(NODES[0], progressed_s=100 - SETTINGS.claim_timeout_s - 1)
+    assert len(planned(view(4, stale))) == 4
+
+
+def test_a_node_that_is_expected_to_begin_keeps_its_share_for_a_moment() -> None:
+    idle = peer(NODES[0], state=PeerState.WITHOUT)
+    ours = {n for n in range(4) if owner(wanted(n).chunk.id, [SELF, NODES[0]]) == SELF}
+    early = view(4, idle, now_s=0.4)
+    assert by_source(planned(early)).get(Fixed.ORIGIN, set()) == ours
+    assert len(ours) < 4
+    assert len(planned(view(4, idle, now_s=0.6))) == 4
+
+
+def test_the_origin_waits_for_first_answers() -> None:
+    silent = peer(NODES[0], state=PeerState.UNKNOWN)
+    assert planned(view(4, silent, now_s=0.2)) == []
+    assert len(planned(view(4, silent, now_s=0.4))) == 4
+
+
+def test_what_a_live_peer_has_claimed_is_waited_for() -> None:
+    claiming = peer(NODES[0], claimed=bitmap(*range(8)))
+    assert planned(view(8, claiming)) == []
+
+
+def test_what_the_origin_lacks_is_not_asked_of_it() -> None:
+    assert planned(view(1, origin_lacks={wanted(0).chunk.id})) == []
+
+
+def test_outstanding_bytes_are_bounded() -> None:
+    big = [wanted(n, 8 * MIB) for n in range(20)]
+    seen = view(0, missing=big, origin_slots=20, threads_free=20, bytes_free=20 * MIB)
+    assert len(planned(seen)) == 2
+
+
+def test_a_huge_version_is_planned_on_a_sample() -> None:
+    missing = [wanted(n) for n in range(3 * limits.PLAN_WINDOW_CHUNKS)]
+    assert len(planned(view(0, missing=missing))) == 4
+
+
+def test_rendezvous_moves_only_the_share_of_the_node_that_left() -> None:
+    chunks = [wanted(n).chunk.id for n in range(500)]
+    before = {chunk: owner(chunk, NODES) for chunk in chunks}
+    after = {chunk: owner(chunk, NODES[:-1]) for chunk in chunks}
+    assert all(after[c] == node for c, node in before.items() if node != NODES[-1])
+    assert min(Counter(before.values()).values()) > 80
+
+
+peers_strategy = st.lists(
+    st.builds(
+        peer,
+        node=st.just(NODES[0]),
+        state=st.sampled_from(PeerState),
+        claimed=st.binary(max_size=3),
+        slots_free=st.integers(0, 5),
+        progressed_s=st.floats(0, 100),
+        failing=st.booleans(),
+    ),
+    max_size=4,
+)
+
+
+@given(
+    peers=peers_strategy,
+    held=st.lists(st.sets(st.integers(0, 19)), min_size=4, max_size=4),
+    local=st.sets(st.integers(0, 19)),
+    lacks=st.sets(st.integers(0, 19)),
+    now_s=st.floats(0, 200),
+    origin_slots=st.integers(0, 4),
+    threads_free=st.integers(0, 12),
+    bytes_free=st.integers(0, 16 * MIB),
+    seed=st.integers(0, 9),
+)
+def test_rules_that_always_hold(
+    peers: list[PeerView],
+    held: list[set[int]],
+    local: set[int],
+    lacks: set[int],
+    seed: int,
+    **bounds: Any,
+) -> None:
+    named = [
+        peer(
+            NODES[n],
+            *held[n],
+            state=p.state,
+            claimed=p.claimed,
+            slots_free=p.slots_free,
+            progressed_s=p.progressed_s,
+            failing=p.failing,
+        )
+        for n, p in enumerate(peers)
+    ]
+    seen = view(
+        20,
+        *named,
+        local={wanted(n).chunk.id for n in local},
+        origin_lacks={wanted(n).chunk.id for n in lacks},
+        **bounds,
+    )
+    made = planned(seen, seed)
+    numbers = [a.wanted.number for a in made]
+    assert len(numbers) == len(set(numbers)), "one attempt per chunk"
+    assert len(made) <= seen.threads_free
+    assert sum(a.wanted.chunk.length for a in made) <= seen.bytes_free
+    taken = Counter(a.source for a in made)
+    assert taken[Fixed.ORIGIN] <= seen.origin_slots
+    by_node = {p.node: p for p in named}
+    for assignment in made:
+        number = assignment.wanted.number
+        match assignment.source:
+            case Fixed.LOCAL:
+                assert number in local
+            case Fixed.ORIGIN:
+                assert number not in lacks | local
+                fresh = [p for p in named if p.slots_free and holds(p, number)]
+                assert not fresh, "peers come first"
+            case NodeId() as node:
+                assert holds(by_node[node], number)
+                assert taken[node] <= by_node[node].slots_free

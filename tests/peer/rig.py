@@ -1,0 +1,79 @@
+"""Peers that behave, and peers that do not: real sockets either way."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cachd.peer import protocol
+from cachd.peer.directory import PeerAddress
+from registry_core.domain.identifiers import NodeId
+
+Script = Callable[[socket.socket], None]
+
+
+def address(port: int, node: str = "peer") -> PeerAddress:
+    return PeerAddress(NodeId(node), "127.0.0.1", port)
+
+
+@contextmanager
+def scripted_peer(script: Script) -> Iterator[PeerAddress]:
+    """A server that runs `script` on each connection, in a thread of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    accepted: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def run(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            script(connection)
+        connection.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            accepted.append(connection)
+            threads.append(threading.Thread(target=run, args=(connection,)))
+            threads[-1].start()
+
+    accepter = threading.Thread(target=accept)
+    accepter.start()
+    try:
+        yield address(listener.getsockname()[1])
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        accepter.join()
+        for connection in accepted:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+
+
+def greet(connection: socket.socket) -> None:
+    """The server's half of a proper hello."""
+    connection.sendall(protocol.encode_hello(1))
+    assert len(connection.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)) == protocol.HELLO_BYTES
+
+
+def read_request(connection: socket.socket) -> protocol.Request:
+    header = connection.recv(protocol.HEADER_BYTES, socket.MSG_WAITALL)
+    if len(header) < protocol.HEADER_BYTES:
+        raise OSError("the client went away")
+    kind, length = protocol.decode_request_header(header)
+    return protocol.decode_request(kind, connection.recv(length, socket.MSG_WAITALL))
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
+    """Poll `condition` until it holds; AssertionError after the deadline."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"{what} did not happen within {timeout_s} s"
+        time.sleep(0.005)

@@ -1,0 +1,215 @@
+"""The peer server gives verified bytes only, and bounds what any peer can cost it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cachd.cache.cache import Cache
+from cachd.cache.documents import DocumentKind
+from cachd.cache.verifier import verify
+from cachd.peer import protocol
+from cachd.peer.client import PeerConnection
+from cachd.peer.errors import NotLoopback, PeerBusy, PeerLacks, PeerUnreachable
+from cachd.peer.protocol import GetChunk, Status
+from cachd.peer.server import PeerServer
+from registry_core.domain.identifiers import ChunkId, Digest
+from registry_core.domain.manifest import Chunk
+from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
+from tests.peer.rig import address, wait_until
+
+BIG = random_bytes(8 << 20, 4)
+FILES = {"small.bin": random_bytes(5 * CHUNK, 1), "config.json": b"{}"}
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[Cache]:
+    with Cache.open(tmp_path / "cache") as opened:
+        manifest, chunks = make_version(FILES)
+        fill(opened, manifest, chunks)
+        opened.put_documents(manifest.digest, manifest.encoded, b"the bundle", b"the hint")
+        yield opened
+
+
+@pytest.fixture
+def server(cache: Cache) -> Iterator[PeerServer]:
+    with PeerServer(cache, incarnation=42) as running:
+        yield running
+
+
+def get(connection: PeerConnection, chunk: Chunk) -> bytes:
+    buffer = memoryview(bytearray(chunk.length))
+    told: list[int] = []
+    connection.get_chunk_into(chunk, buffer, told.append)
+    assert told[-1] == chunk.length
+    assert told == sorted(told)
+    return bytes(buffer)
+
+
+def with_big_chunk(cache: Cache) -> Chunk:
+    manifest, chunks = make_version({"big.bin": BIG}, chunk_bytes=len(BIG))
+    fill(cache, manifest, chunks)
+    return chunk_of(BIG)
+
+
+def test_chunks_maps_and_documents(server: PeerServer) -> None:
+    manifest, chunks = make_version(FILES)
+    with PeerConnection(address(server.port)) as peer:
+        assert peer.incarnation == 42
+        assert peer.have(manifest.digest, 6) == (b"\x3f", b"\0")
+        for chunk in manifest.unique_chunks.values():
+            assert get(peer, chunk) == chunks[chunk.id]
+        documents = [
+            peer.document(manifest.digest, kind, bytes_max=1 << 20) for kind in DocumentKind
+        ]
+        assert documents == [manifest.encoded, b"the bundle", b"the hint"]
+    wait_until(lambda: server.bytes_sent == sum(map(len, FILES.values())), "counting")
+
+
+def test_a_filling_version_is_offered_with_its_claims(server: PeerServer, cache: Cache) -> None:
+    manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
+    with PeerConnection(address(server.port)) as peer:
+        with pytest.raises(PeerLacks):
+            peer.have(manifest.digest, 9)
+        missing = cache.begin(manifest).missing
+        cache.store(verify(missing[8], chunks[missing[8].id]))
+        cache.announce_claims(manifest.digest, b"\x04\x00")
+        assert peer.have(manifest.digest, 9) == (b"\x00\x01", b"\x04\x00")
+        assert get(peer, missing[8]) == chunks[missing[8].id]
+        with pytest.raises(PeerLacks):
+            get(peer, missing[0])
+        assert get(peer, missing[8]) == chunks[missing[8].id], "the connection goes on"
+
+
+def test_what_is_not_there_is_not_found(server: PeerServer) -> None:
+    with PeerConnection(address(server.port)) as peer:
+        with pytest.raises(PeerLacks):
+            get(peer, Chunk(ChunkId(bytes(32)), 5))
+        with pytest.raises(PeerLacks):
+            peer.document(Digest(bytes(32)), DocumentKind.MANIFEST, bytes_max=10)
+
+
+def test_parts_of_a_chunk_and_pipelined_requests(server: PeerServer) -> None:
+    manifest, chunks = make_version(FILES)
+    chunk = manifest.files[1].chunks[2]
+    units = [(0, 10), (10, chunk.length - 10), (chunk.length - 1, 1), (1, chunk.length), (3, 4)]
+    with socket.create_connection(("127.0.0.1", server.port)) as raw:
+        requests = [protocol.encode_request(GetChunk(chunk.id, *unit)) for unit in units]
+        raw.sendall(protocol.encode_hello(1) + b"".join(requests))
+        assert len(raw.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)) == protocol.HELLO_BYTES
+        for offset, length in units:
+            header = raw.recv(protocol.HEADER_BYTES, socket.MSG_WAITALL)
+            status, count = protocol.decode_response_header(header)
+            if offset + length > chunk.length:
+                assert (status, count) == (Status.BAD_REQUEST, 0)
+            else:
+                data = raw.recv(count, socket.MSG_WAITALL)
+                assert data == chunks[chunk.id][offset : offset + length]
+
+
+def test_an_unknown_request_is_refused_and_a_damaged_header_ends_it(server: PeerServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        raw.sendall(protocol.encode_hello(1) + bytes.fromhex("0900000000000002") + b"??")
+        raw.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)
+        header = raw.recv(protocol.HEADER_BYTES, socket.MSG_WAITALL)
+        assert protocol.decode_response_header(header) == (Status.BAD_REQUEST, 0)
+        raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert _ends(raw)
+
+
+def test_no_hello_no_service(server: PeerServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        raw.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)
+        assert _ends(raw)
+
+
+def test_slots_taken_means_busy_at_once(cache: Cache) -> None:
+    big = with_big_chunk(cache)
+    with PeerServer(cache, incarnation=1, upload_slots=1) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.sendall(protocol.encode_hello(1))
+            slow.sendall(protocol.encode_request(GetChunk(big.id, 0, big.length)))
+            slow.recv(protocol.HELLO_BYTES + protocol.HEADER_BYTES, socket.MSG_WAITALL)
+            with PeerConnection(address(server.port)) as other:
+                began_s = time.monotonic()
+                with pytest.raises(PeerBusy):
+                    get(other, big)
+                assert time.monotonic() - began_s < 2
+        with PeerConnection(address(server.port)) as other:
+            wait_until(lambda: _served(other, big), "the slot becoming free")
+
+
+def _served(peer: PeerConnection, chunk: Chunk) -> bool:
+    try:
+        return get(peer, chunk) == BIG
+    except PeerBusy:
+        return False
+
+
+def test_a_reader_that_stops_is_cut_off(cache: Cache) -> None:
+    big = with_big_chunk(cache)
+    with PeerServer(cache, incarnation=1, send_timeout_s=0.3) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.sendall(protocol.encode_hello(1))
+            raw.sendall(protocol.encode_request(GetChunk(big.id, 0, big.length)))
+            wait_until(lambda: server.connections == 0, "cutting the connection")
+        assert server.bytes_sent == 0
+
+
+def test_an_idle_connection_is_cut_off(cache: Cache) -> None:
+    with (
+        PeerServer(cache, incarnation=1, idle_timeout_s=0.3) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw,
+    ):
+        raw.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)
+        assert _ends(raw)
+
+
+def test_connections_are_bounded(cache: Cache) -> None:
+    with PeerServer(cache, incarnation=1, connections_max=2) as server:
+        first, second = (PeerConnection(address(server.port)) for _ in range(2))
+        with pytest.raises(PeerUnreachable):
+            PeerConnection(address(server.port))
+        first.close()
+        wait_until(lambda: server.connections == 1, "noticing that one has gone")
+        PeerConnection(address(server.port)).close()
+        second.close()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "models.example.com", ""])
+def test_only_loopback_without_identities(cache: Cache, host: str) -> None:
+    with pytest.raises(NotLoopback, match="no identities"):
+        PeerServer(cache, incarnation=1, host=host)
+
+
+def test_a_taken_port_is_told(cache: Cache, server: PeerServer) -> None:
+    with pytest.raises(PeerUnreachable, match="another port"):
+        PeerServer(cache, incarnation=1, port=server.port)
+
+
+def test_stop_ends_every_thread_and_connection(cache: Cache) -> None:
+    before = threading.active_count()
+    server = PeerServer(cache, incarnation=1)
+    with PeerConnection(address(server.port)) as peer:
+        get(peer, chunk_of(FILES["config.json"]))
+        server.stop()
+        assert threading.active_count() == before
+        with pytest.raises(PeerUnreachable):
+            get(peer, chunk_of(FILES["config.json"]))
+    server.stop()
+
+
+def _ends(raw: socket.socket) -> bool:
+    """Whether the server closes the connection (or resets it, having bytes unread)."""
+    try:
+        return raw.recv(1) == b""
+    except ConnectionResetError:
+        return True
