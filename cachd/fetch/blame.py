@@ -45,8 +45,9 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
             swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
             swarm.ban(attempt.source, f"banned: {error}")
         case _, PeerBusy():
-            state.busy += 1
-            state.retry_at_s = now_s + swarm.settings.busy_s(state.busy - 1)
+            if now_s >= state.retry_at_s:
+                state.retry_at_s = now_s + swarm.settings.busy_s(state.busy)
+                state.busy += 1
         case _, PeerError():
             _fail(swarm, state, now_s)
         case _:
@@ -74,5 +75,7 @@ def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:
 
 
 def _fail(swarm: Swarm, state: SourceState, now_s: float) -> None:
-    state.retry_at_s = max(state.retry_at_s, now_s + swarm.settings.backoff_s(state.failures))
-    state.failures += 1
+    """What was under way at the same time fails for the same reason, and counts once."""
+    if now_s >= state.retry_at_s:
+        state.retry_at_s = now_s + swarm.settings.backoff_s(state.failures)
+        state.failures += 1

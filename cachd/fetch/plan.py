@@ -58,7 +58,7 @@ class PeerView:
 
     `held` and `claimed` are bitmaps by chunk number, least significant bit first.
     `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`: the last thing
-    asked of it failed.
+    asked of it was not given.
     """
 
     node: NodeId
@@ -121,7 +121,7 @@ def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Ite
     if len(candidates) > limits.PLAN_WINDOW_CHUNKS:
         candidates = rng.sample(candidates, limits.PLAN_WINDOW_CHUNKS)
     travelling: list[tuple[int, float, Wanted, list[PeerView]]] = []
-    sources = _usable(view, settings)
+    sources = [peer for peer in view.peers if _is_worth_waiting_for(peer, view.now_s, settings)]
     for wanted in candidates:
         if wanted.chunk.id in view.local:
             yield Assignment(wanted, Fixed.LOCAL)
@@ -133,24 +133,26 @@ def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Ite
     claimers = _claimers(view, settings)
     origin_slots = 0 if _awaiting_first_answers(view, settings) else view.origin_slots
     for _, _, wanted, holders in travelling:
-        if holders:
-            best = max(holders, key=lambda peer: (slots[peer.node], rng.random()))
+        if not holders and origin_slots > 0 and _is_ours(wanted, view, claimers):
+            origin_slots -= 1
+            yield Assignment(wanted, Fixed.ORIGIN)
+            continue
+        able = holders or [peer for peer in view.peers if holds(peer, wanted.number)]
+        if able:
+            best = max(able, key=lambda peer: (slots[peer.node], rng.random()))
             if slots[best.node] > 0:
                 slots[best.node] -= 1
                 yield Assignment(wanted, best.node)
-        elif origin_slots > 0 and _is_ours(wanted, view, claimers):
-            origin_slots -= 1
-            yield Assignment(wanted, Fixed.ORIGIN)
 
 
-def _usable(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
-    """Peers worth taking from, or worth waiting for a slot of."""
-    return [
-        peer
-        for peer in view.peers
-        if peer.slots_free > 0
-        or (not peer.failing and view.now_s - peer.progressed_s <= settings.claim_timeout_s)
-    ]
+def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
+    """Whether what it holds should not be taken from the origin, though it may take a moment.
+
+    Others are asked too, but only for what the origin cannot give or has no slot for.
+    """
+    if now_s - peer.progressed_s <= settings.claim_timeout_s:
+        return peer.slots_free > 0 or not peer.failing
+    return peer.slots_free > 0 and not peer.failing
 
 
 def is_claimer(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:

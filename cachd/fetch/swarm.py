@@ -73,7 +73,8 @@ class PeerSourceState(SourceState):
 
     @property
     def failing(self) -> bool:
-        return self.failures > 0 or self.poll_failures > 0
+        """The last thing asked of it was not given: it failed, or was busy."""
+        return max(self.failures, self.poll_failures, self.busy) > 0
 
     def usable(self, failures_max: int) -> bool:
         """Neither banned nor given up."""

@@ -82,11 +82,11 @@ class StageServing:
 
     def set_target(self, target: Target) -> None:
         """Replaces any target before it. HostError: nothing has changed."""
-        serve = self._find(target.serve.digest) or self._new_handle(target.serve)
-        self._open(serve, target.serve, target)
         kept = self._find(target.keep.digest) if target.keep else None
         if kept is not None and target.keep is not None:
             self._open(kept, target.keep, target)
+        serve = self._find(target.serve.digest) or self._new_handle(target.serve)
+        self._open(serve, target.serve, target)
         superseded = self._pending
         now_s = self._desk.clock()
         self._pending = _Pending(
@@ -189,7 +189,9 @@ class StageServing:
     def expire(self, now_s: float) -> None:
         """Retire what was kept long enough; look again at what is overdue or blocked."""
         if self._kept_until_s:
-            self._retire([one for one, end_s in self._kept_until_s.items() if end_s <= now_s])
+            pending = self._pending.handle if self._pending else 0
+            ends = self._kept_until_s.items()
+            self._retire([one for one, end_s in ends if end_s <= now_s and one != pending])
         if self._pending is not None and (now_s >= self._pending.overdue_s or self._blocked):
             self.advance()
         if self._sweep_due and now_s >= self._desk.readopt_until_s:

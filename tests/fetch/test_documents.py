@@ -55,7 +55,7 @@ def test_a_peer_with_other_documents_is_passed_over(tmp_path: Path) -> None:
         peer.cache.put_documents(manifest.digest, manifest.encoded, b"another bundle", b"no hint")
         found = fetch_documents(manifest.digest, BUNDLE_SHA256, [peer.address], origin)
         assert (found.bundle, found.hint) == (BUNDLE, hint)
-        with pytest.raises(DocumentsUnavailable, match="bundle.*a: wrong document"):
+        with pytest.raises(DocumentsUnavailable, match=r"bundle.*a: wrong document"):
             fetch_documents(manifest.digest, BUNDLE_SHA256, [peer.address], None)
 
 
@@ -80,6 +80,9 @@ def test_nobody_has_them(tmp_path: Path) -> None:
     _, manifest, _ = prepared(tmp_path / "origin")
     with pytest.raises(DocumentsUnavailable, match="neither peers nor an origin"):
         fetch_documents(manifest.digest, BUNDLE_SHA256, [], None)
-    with Cache.open(tmp_path / "empty") as cache, PeerServer(cache, incarnation=1) as server:
-        with pytest.raises(DocumentsUnavailable, match="does not have it"):
-            fetch_documents(manifest.digest, BUNDLE_SHA256, [address(server.port)], None)
+    with (
+        Cache.open(tmp_path / "empty") as cache,
+        PeerServer(cache, incarnation=1) as server,
+        pytest.raises(DocumentsUnavailable, match="does not have it"),
+    ):
+        fetch_documents(manifest.digest, BUNDLE_SHA256, [address(server.port)], None)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cachd.serve.client import Attached, Incompatible, InvalidArgument, attach
-from cachd.serve.host_errors import RuntimeDirUnusable, SlotsExhausted, TableDamaged
+from cachd.serve.host_errors import HostError, RuntimeDirUnusable, SlotsExhausted, TableDamaged
 from cachd.serve.limits import SEND_QUEUE_FRAMES_MAX
 from cachd.serve.resident import ResidentVersion
 from cachd.serve.wire import FrameReader, close_all, encode_frame, send_frame
@@ -122,8 +122,8 @@ def test_random_bytes(host: HostThread, raw: Callable[[], RawWorker]) -> None:
         hostile = raw()
         hostile.sock.sendall(data)
         hostile.close()
-    until(lambda: host.observed().workers == 0, "the end of all")
-    assert host.call(lambda one: len(one._connections)) == 0
+    until(lambda: host.call(lambda one: len(one._connections)) == 0, "the end of all")
+    assert host.observed().workers == 0
 
 
 def test_strangers_to_come_and_unknown_ops_are_met_kindly(
@@ -173,6 +173,27 @@ def test_a_worker_that_does_not_read_loses_its_lease(
     # Its leases are over: what no choice reaches is free at once.
     host.set_target(target(9_999, 0, versions[3], both[0]))
     assert host.leased() == {versions[3].digest, versions[1].digest}
+
+
+def test_a_worker_that_reads_late_gets_all_in_order(
+    host: HostThread, versions: Versions, raw: Callable[[], RawWorker]
+) -> None:
+    files = {f"file-{index:04}": 1 for index in range(1_000)}
+    late = raw()
+    late.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    late.send(ATTACH)
+    until(lambda: host.observed().workers == 1, "attached")
+    for number in range(1, 13):  # 12 x 35 KB: more than the socket holds
+        version = ResidentVersion(number, f"sha256:{number}", versions[1].path, files)
+        host.set_target(target(number, 0, version))
+    answer = late.next()
+    assert answer is not None
+    assert answer["op"] == "attached"
+    heard = [message for _ in range(23) if (message := late.next())]
+    prepared = [one["version"]["number"] for one in heard if one["op"] == "prepare"]
+    retired = [one["handle"] for one in heard if one["op"] == "retire"]
+    assert (prepared, retired) == (list(range(1, 13)), list(range(1, 12)))
+    assert host.observed().workers == 1
 
 
 def test_descriptors_of_workers_are_never_taken(
@@ -280,6 +301,36 @@ def test_a_table_that_is_damaged_is_told(
             start_host()
     table.unlink()
     assert start_host().observed().state == "waiting"
+
+
+def test_a_flip_that_cannot_be_recorded_does_not_happen(
+    start_host: Callable[..., HostThread],
+    versions: Versions,
+    runtime_dir: Path,
+    attached: Attach,
+) -> None:
+    host = start_host()
+    host.set_target(target(1, 0, versions[1]))
+    host.set_target(target(2, 0, versions[2], versions[1]))
+    model = attached()
+    (table,) = runtime_dir.glob("host.*.json")
+    in_the_way = table.with_name(table.name + ".new")
+    in_the_way.mkdir()
+    host.set_target(target(2, 1, versions[1], versions[2]))
+    seen = host.observed()
+    assert (seen.state, seen.flip, seen.number) == ("blocked", 2, 2)
+    assert seen.error is not None
+    assert "nothing was flipped" in seen.error
+    with pytest.raises(HostError, match="cannot write"):
+        host.set_target(target(3, 0, versions[3], versions[1]))
+    host.pass_time(601)  # nothing can be retired either
+    assert model.acquire().number == 2
+    in_the_way.rmdir()
+    host.pass_time(1)
+    assert model.acquire().number == 1
+    assert (host.observed().state, host.observed().error) == ("serving", None)
+    host.pass_time(601)
+    until(lambda: host.leased() == {versions[1].digest}, "2 is free")
 
 
 def test_the_table_of_another_boot_is_not_read(

@@ -39,7 +39,7 @@ def test_one_life(host: HostThread, versions: Versions, attached: Attach) -> Non
         assert view.path == versions[1].path
         assert view.files == versions[1].files
     assert model.acquire() is view
-    assert host.attached == [(MODEL, STAGE)]
+    until(lambda: host.attached == [(MODEL, STAGE)], "the callback")
 
     host.set_target(target(2, 0, versions[2], versions[1]))
     until(lambda: model.acquire().number == 2, "the flip")

@@ -1,0 +1,68 @@
+"""An inference process: `python -m cachctl.demo.worker MODEL STAGE SOCKET`.
+
+What a serving program looks like that uses cachd: attach once, acquire per request. The node's
+socket is in CACHD_SOCKET. Answers on a Unix socket, one thread per connection.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: several workers share a machine
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cachctl.demo.forward import Forward, make_forward
+from cachctl.demo.protocol import Answer, receive, send
+from cachd.serve.client import attach
+
+_WARM_UP_IDS = np.arange(16, dtype=np.int32)
+
+
+def load(version: Any) -> Forward:
+    """Weights are mapped, not copied: workers of a host share one copy."""
+    root = Path(version.path)
+    names = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+    return make_forward(names, version.buffer)
+
+
+def warm(version: Any, forward: Forward) -> None:
+    for _ in range(3):
+        forward(_WARM_UP_IDS)
+
+
+def main(model_name: str, stage: str, path: str) -> None:
+    model = attach(model_name, stage=stage, load=load, warm=warm, timeout_s=60.0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        Path(path).unlink(missing_ok=True)
+        listener.bind(path)
+        listener.listen()
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=_serve, args=(model, connection), daemon=True).start()
+
+
+def _serve(model: Any, connection: socket.socket) -> None:
+    with connection, contextlib.suppress(ConnectionError):
+        while True:
+            ids = np.frombuffer(receive(connection), dtype=np.int32)
+            with model.acquire() as v:
+                vector = v.value(ids)
+                digest = bytes.fromhex(v.digest.removeprefix("sha256:"))
+                answer = Answer(
+                    v.number, v.generation, v.choice, time.monotonic_ns(), digest, vector
+                )
+            send(connection, answer.encode())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

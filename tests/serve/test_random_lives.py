@@ -1,0 +1,59 @@
+"""Random targets, workers that come and go, time that passes: the invariants hold throughout."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cachd.serve.client import Attached
+from cachd.serve.resident import ResidentVersion
+from tests.serve.rig import HostThread, target, until
+
+
+@pytest.mark.parametrize("_round", range(3))
+def test_random_lives(
+    start_host: Callable[..., HostThread],
+    versions: list[ResidentVersion],
+    attached: Callable[..., Attached[Any]],
+    _round: int,
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    host = start_host()
+    workers: list[Attached[Any]] = []
+    now, before = versions[1], versions[2]
+    host.set_target(target(1, 0, now))
+    for step in range(120):
+        action = rng.choice(["promote", "rollback", "rollback", "come", "go", "time", "restart"])
+        if action == "promote":
+            before, now = now, rng.choice([v for v in versions if v is not now])
+            host.set_target(target(step + 2, 0, now, before))
+        elif action == "rollback":
+            before, now = now, before
+            host.set_target(target(step + 2, 1, now, before))
+        elif action == "come" and len(workers) < 4:
+            workers.append(attached(lambda version: (version.number, version.digest)))
+        elif action == "go" and workers:
+            workers.pop(rng.randrange(len(workers))).close()
+        elif action == "time":
+            host.pass_time(rng.choice([1, 31, 601]))
+        elif action == "restart" and rng.random() < 0.3:
+            host.stop()
+            host = start_host()
+            host.set_target(target(step + 2, 0, now, before))
+        leased = host.leased()
+        views = [worker.acquire() for worker in workers]
+        for view in views:
+            assert view.value == (view.number, view.digest)
+        assert {now.digest} <= leased
+        del views
+    until(lambda: all(worker.acquire().digest == now.digest for worker in workers), "agreement")
+    until(lambda: host.observed().workers == len(workers), "all are back")
+    host.pass_time(601)
+    host.pass_time(31)
+    until(lambda: host.leased() == {now.digest}, "all else is free")
+    assert host.observed().switched == len(workers)
