@@ -17,6 +17,8 @@ SILENT_AFTER_MS = 15_000
 STREAM_IDLE_S_MAX = 150.0
 """A log stream without even a checkpoint for this long is taken for dead."""
 STREAM_BUFFER_MAX = 512 * MIB
+PREVIEW_ENTRIES_MAX = 16
+"""Batches up to this size are looked at on the event loop before the disk has them."""
 RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 

@@ -57,8 +57,8 @@ class PeerView:
     """A peer that is neither banned nor given up. `slots_free` is 0 while it is backing off.
 
     `held` and `claimed` are bitmaps by chunk number, least significant bit first.
-    `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`: the last thing
-    asked of it was not given.
+    `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`,
+    `busy`: its last answer was an error, or that it is busy.
     """
 
     node: NodeId
@@ -68,6 +68,7 @@ class PeerView:
     slots_free: int
     progressed_s: float
     failing: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings)
     """
     if now_s - peer.progressed_s <= settings.claim_timeout_s:
         return peer.slots_free > 0 or not peer.failing
-    return peer.slots_free > 0 and not peer.failing
+    return peer.slots_free > 0 and not peer.failing and not peer.busy
 
 
 def is_claimer(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:

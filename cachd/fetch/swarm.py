@@ -73,8 +73,7 @@ class PeerSourceState(SourceState):
 
     @property
     def failing(self) -> bool:
-        """The last thing asked of it was not given: it failed, or was busy."""
-        return max(self.failures, self.poll_failures, self.busy) > 0
+        return max(self.failures, self.poll_failures) > 0
 
     def usable(self, failures_max: int) -> bool:
         """Neither banned nor given up."""
@@ -282,6 +281,7 @@ def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:
         queue - peer.in_flight if ready else 0,
         peer.progressed_s,
         peer.failing,
+        peer.busy > 0,
     )
 
 

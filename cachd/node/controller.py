@@ -11,7 +11,7 @@ import time
 from random import Random
 
 from cachd.control.reports import StageReport
-from cachd.node.desired import DesiredStage, desired_stages
+from cachd.node.desired import desired_stage, desired_stages
 from cachd.node.residency import Residency
 from cachd.node.stage_driver import StageDriver
 from cachd.node.subscriptions import Subscriptions
@@ -39,7 +39,6 @@ class Controller:
         self._host = host
         self._group = group
         self._rng = rng
-        self._loop = asyncio.get_running_loop()
         self._drivers: dict[StageRef, StageDriver] = {}
 
     def look(self, received_ns: int | None = None) -> None:
@@ -55,21 +54,17 @@ class Controller:
                 self._group.create_task(driver.run(), name=f"stage {ref}")
             driver.want(stage, received_ns)
 
-    def foresee(self, txn: Reader, received_ns: int) -> None:
-        """A verified batch is about to be committed: choices may be followed at once.
+    def foresee(self, state: Reader, received_ns: int) -> None:
+        """A verified batch is about to be committed: choices are followed at once.
 
-        Called in the applying thread. A choice is between two versions that the current signed
-        move allows, so following it before this node's disk has it can reach nothing unapproved,
-        and a rollback does not wait for the disk. New generations wait for `look`.
+        A choice is between two versions that the current signed move allows, so following it
+        before this node's disk has it can reach nothing unapproved, and a rollback does not wait
+        for the disk. New generations wait for `look`.
         """
-        desired = desired_stages(txn, self._subscriptions.wants)
-        self._loop.call_soon_threadsafe(self._follow_choices, desired, received_ns)
-
-    def _follow_choices(self, desired: dict[StageRef, DesiredStage], received_ns: int) -> None:
-        for ref, stage in desired.items():
-            driver = self._drivers.get(ref)
-            known = driver.desired if driver is not None else None
-            if driver is not None and known is not None and known.generation == stage.generation:
+        for ref, driver in self._drivers.items():
+            known = driver.desired
+            stage = desired_stage(state, ref) if known is not None else None
+            if known is not None and stage is not None and stage.generation == known.generation:
                 driver.want(stage, received_ns)
 
     def ask(self, model: str, stage: str) -> None:

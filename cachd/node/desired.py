@@ -42,6 +42,12 @@ def desired_stages(txn: Reader, wants: Callable[[StageRef], bool]) -> dict[Stage
     return found
 
 
+def desired_stage(txn: Reader, ref: StageRef) -> DesiredStage | None:
+    """One stage, if it was moved."""
+    record = queries.stage(txn, ref.model, ref.stage)
+    return _desired(txn, ref, record) if record is not None else None
+
+
 def _desired(txn: Reader, ref: StageRef, record: StageRecord) -> DesiredStage:
     serve = queries.version(txn, ref.model, record.in_force.number)
     other: PointRecord | None = record.version if record.choice % 2 else record.previous

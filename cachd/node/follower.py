@@ -17,6 +17,7 @@ import aiohttp
 import structlog
 
 from cachd.control.limits import (
+    PREVIEW_ENTRIES_MAX,
     RECONNECT_S_MAX,
     RECONNECT_S_MIN,
     STREAM_BUFFER_MAX,
@@ -34,9 +35,9 @@ _log = structlog.get_logger("cachd.node")
 class LogFollower:
     """Runs until cancelled.
 
-    `on_verified(txn, received_ns)` is called in the applying thread when a batch is verified and
-    not yet on disk, `on_applied(received_ns)` on the loop when it is. `received_ns` is
-    CLOCK_MONOTONIC when the batch's last bytes came in.
+    `on_verified(state, received_ns)` is called when a small batch is verified and not yet on disk,
+    `on_applied(received_ns)` when it is; both on the loop. `received_ns` is CLOCK_MONOTONIC when
+    the batch's last bytes came in.
     """
 
     def __init__(
@@ -96,12 +97,11 @@ class LogFollower:
         if frame.kind == RECORD:
             batch.append(LogRecord.decode(frame.payload))
             return False
-        await asyncio.to_thread(
-            self._replica.apply,
-            batch,
-            frame.payload,
-            lambda txn: self._on_verified(txn, received_ns),
-        )
+        if 0 < len(batch) <= PREVIEW_ENTRIES_MAX:
+            self._replica.preview(
+                batch, frame.payload, lambda state: self._on_verified(state, received_ns)
+            )
+        await asyncio.to_thread(self._replica.apply, batch, frame.payload)
         self.alarm = ""
         if batch:
             self._on_applied(received_ns)

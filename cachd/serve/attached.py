@@ -145,7 +145,7 @@ class Attached(Of["T"]):
                 raise self._end.with_traceback(None)  # or every raise would lengthen it
             before = self._held
             view = before[1]
-            record = self._in_force()
+            word, record = self._in_force()
             loaded = self._shelf.get(record.handle)
             if loaded is not None and not _shows(view, loaded, record):
                 view = View(loaded, record)
@@ -153,17 +153,20 @@ class Attached(Of["T"]):
                 dropped = self._shelf.drop_orphans()
             if view is None:
                 raise errors.AttachError(f"{self.model}@{self.stage} has no version in force yet")
-            self._held = (record.word, view)
+            self._held = (word, view)
             self._first.set()
         del before, dropped  # a user's finalizers run here, outside the lock
         return view
 
-    def _in_force(self) -> Record:
+    def _in_force(self) -> tuple[int, Record]:
+        """The word to judge, and what it means: handle 0 if nothing that could be served."""
+        word = self._word[0]
         try:
-            return self._slot.read() if self._slot else Record(0, 0, 0, 0)
-        except FlipPageError as error:  # the page, not the version, is damaged: serve on
+            record = self._slot.read() if self._slot else Record(0, 0, 0, 0)
+        except FlipPageError as error:  # the page is damaged, not the version: serve on
             self.last_error = str(error)
-            return Record(0, 0, 0, 0)
+            return word, Record(0, 0, 0, 0)
+        return record.word, record
 
     def _settle_if_possible(self) -> None:
         try:
@@ -242,11 +245,11 @@ class Attached(Of["T"]):
         with self._lock:
             if not self._shelf.fail(version):
                 return
-            in_force = self._in_force().handle
+            _, record = self._in_force()
         told = f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX]
         self.last_error = f"{version!r} did not load: {told}"
         self._book.send(Failed(handle, told))
-        if in_force in (0, handle):
+        if record.handle in (0, handle):
             failure = errors.LoadFailed(
                 f"{version!r} of {self.model} did not load in this process: {told}. Correct `load` "
                 "or `warm`, or promote another version"

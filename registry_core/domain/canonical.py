@@ -18,16 +18,13 @@ from registry_core.errors import InvalidInput
 def encode(value: Any) -> bytes:
     """Canonical bytes of `value` (dict, list, str, int, bool, None)."""
     _check(value, 0)
-    text = json.dumps(
-        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
-    )
-    return text.encode("utf-8")
+    return _encode(value)
 
 
 def decode(data: bytes, *, bytes_max: int, what: str) -> Any:
     """The value whose canonical encoding is `data`, or InvalidInput naming `what`."""
     value = decode_any_json(data, bytes_max=bytes_max, what=what)
-    if encode(value) != data:
+    if _encode(value) != data:
         raise InvalidInput(f"{what} is not in canonical form (RFC 8785)")
     return value
 
@@ -47,6 +44,13 @@ def decode_any_json(data: bytes, *, bytes_max: int, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is not valid: {error}") from error
     return value
+
+
+def _encode(value: Any) -> bytes:
+    text = json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+    return text.encode("utf-8")
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""A Store in plain dictionaries, for replaying a log beside the real one (`check`).
+"""Transactions in plain dictionaries: a whole store for replaying a log beside the real one
+(`check`), and an overlay for looking at what a change would give (`Replica.preview`).
 
-Passes the same conformance suite as the real backends. Single-threaded, and nothing lasts.
+Both pass the same conformance suite as the real backends. Single-threaded, and nothing lasts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from types import TracebackType
 
-from registry_core.ledger.store import Table
+from registry_core.ledger.store import Reader, Table
 
 
 class MemoryStore:
@@ -27,6 +28,40 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class Overlay:
+    """A Writer whose changes lie on top of a Reader and go nowhere."""
+
+    def __init__(self, base: Reader) -> None:
+        self._base = base
+        self._changed: dict[Table, dict[bytes, bytes | None]] = {table: {} for table in Table}
+
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        changed = self._changed[table]
+        return changed[key] if key in changed else self._base.get(table, key)
+
+    def scan(
+        self,
+        table: Table,
+        prefix: bytes = b"",
+        *,
+        after: bytes | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        changed = self._changed[table]
+        keys = {key for key, _ in self._base.scan(table, prefix)} | changed.keys()
+        for key in sorted(keys, reverse=reverse):
+            beyond = after is None or (key < after if reverse else key > after)
+            value = self.get(table, key) if beyond and key.startswith(prefix) else None
+            if value is not None:
+                yield key, value
+
+    def put(self, table: Table, key: bytes, value: bytes) -> None:
+        self._changed[table][key] = value
+
+    def delete(self, table: Table, key: bytes) -> None:
+        self._changed[table][key] = None
 
 
 class _MemoryTransaction:

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import TypeVar
 
 from registry_core.domain.checkpoint import Checkpoint
 from registry_core.domain.entry import LogRecord
 from registry_core.domain.policy import Root
 from registry_core.errors import IntegrityError, InvalidInput
 from registry_core.ledger import log
+from registry_core.ledger.memory_store import Overlay
 from registry_core.ledger.store import Reader, Store, Writer
 from registry_core.trust.note import verify_checkpoint
+
+T = TypeVar("T")
 
 
 class ForkDetected(IntegrityError):
@@ -31,6 +36,7 @@ class Replica:
     def __init__(self, store: Store, root: Root) -> None:
         self._store = store
         self.root = root
+        self._verify = lru_cache(maxsize=4)(lambda note: verify_checkpoint(note, root))
         with store.write() as txn:
             known = log.stored_root(txn)
             if known is not None and known.digest != root.digest:
@@ -52,39 +58,42 @@ class Replica:
         """The newest checkpoint that was applied."""
         with self._store.read() as txn:
             note = log.stored_checkpoint(txn)
-        return verify_checkpoint(note, self.root) if note else None
+        return self._verify(note) if note else None
 
-    def apply(
-        self,
-        records: Sequence[LogRecord],
-        note: bytes,
-        on_verified: Callable[[Reader], None] = lambda txn: None,
-    ) -> Checkpoint:
-        """Append `records`, which must be exactly what `note` covers beyond what is held.
+    def preview(self, records: Sequence[LogRecord], note: bytes, look: Callable[[Reader], T]) -> T:
+        """What `look` makes of the state that `apply` would commit: verified the same way, kept
+        nowhere, and without waiting for the disk."""
+        with self._store.read() as txn:
+            overlay = Overlay(txn)
+            self._append(overlay, records, note)
+            return look(overlay)
 
-        `on_verified` sees the new state once all of it is verified, before the disk has it.
-        """
-        checkpoint = verify_checkpoint(note, self.root)
+    def apply(self, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
+        """Append `records`, which must be exactly what `note` covers beyond what is held."""
         with self._store.write() as txn:
-            self._refuse_rollback(txn, checkpoint)
-            for record in records:
-                log.append(txn, self.root, record, record.entry())
-            if log.log_size(txn) != checkpoint.size:
-                raise IntegrityError(
-                    "the log's stream does not end at its checkpoint",
-                    expected=str(checkpoint.size),
-                    actual=str(log.log_size(txn)),
-                )
-            actual = log.log_root(txn)
-            if actual != checkpoint.root:
-                raise ForkDetected(
-                    f"the log contradicts its checkpoint at size {checkpoint.size}: this node "
-                    "keeps serving and adopts nothing more; compare with other nodes",
-                    expected=checkpoint.root.hex(),
-                    actual=actual.hex(),
-                )
+            checkpoint = self._append(txn, records, note)
             log.store_checkpoint(txn, note)
-            on_verified(txn)
+        return checkpoint
+
+    def _append(self, txn: Writer, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
+        checkpoint = self._verify(note)
+        self._refuse_rollback(txn, checkpoint)
+        for record in records:
+            log.append(txn, self.root, record, record.entry())
+        if log.log_size(txn) != checkpoint.size:
+            raise IntegrityError(
+                "the log's stream does not end at its checkpoint",
+                expected=str(checkpoint.size),
+                actual=str(log.log_size(txn)),
+            )
+        actual = log.log_root(txn)
+        if actual != checkpoint.root:
+            raise ForkDetected(
+                f"the log contradicts its checkpoint at size {checkpoint.size}: this node "
+                "keeps serving and adopts nothing more; compare with other nodes",
+                expected=checkpoint.root.hex(),
+                actual=actual.hex(),
+            )
         return checkpoint
 
     def close(self) -> None:
@@ -94,7 +103,7 @@ class Replica:
         held = log.stored_checkpoint(txn)
         if held is None:
             return
-        known = verify_checkpoint(held, self.root)
+        known = self._verify(held)
         if checkpoint.size < known.size:
             raise ForkDetected(
                 "the authority shows a shorter log than it signed before: it was restored or "

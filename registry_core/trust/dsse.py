@@ -1,7 +1,8 @@
 """DSSE v1 envelopes: a payload with its type, and any number of signatures over both.
 
 What is signed is PAE(type, payload) = "DSSEv1 len(type) type len(payload) payload", so a payload
-of one kind can never be taken for another.
+of one kind can never be taken for another. An envelope has one encoding (canonical JSON, canonical
+base64, no other keys) of at most ENVELOPE_MAX bytes. Pure.
 """
 
 from __future__ import annotations
@@ -49,13 +50,15 @@ class Envelope:
             raise InvalidInput("envelope is not an object of payload, payloadType, signatures")
         signatures = doc["signatures"]
         if not isinstance(signatures, list) or len(signatures) > limits.SIGNATURES_MAX:
-            raise InvalidInput("envelope: signatures are not a list, or too many")
-        if not isinstance(doc["payloadType"], str):
-            raise InvalidInput("envelope: payloadType is not text")
-        payload = decode_base64(doc["payload"], "payload")
-        if len(payload) > limits.BUNDLE_MAX:
-            raise InvalidInput("envelope: the payload is too large")
-        return cls(doc["payloadType"], payload, tuple(_signature(item) for item in signatures))
+            raise InvalidInput(
+                f"envelope: signatures are not a list of at most {limits.SIGNATURES_MAX}"
+            )
+        kind = _ascii(doc["payloadType"], "payloadType")
+        payload = decode_base64(_ascii(doc["payload"], "payload"), "envelope: payload")
+        made = cls(kind, payload, tuple(_signature(item) for item in signatures))
+        if len(made.encode()) > limits.ENVELOPE_MAX:
+            raise InvalidInput(f"envelope: more than the {limits.ENVELOPE_MAX} bytes allowed")
+        return made
 
     def encode(self) -> bytes:
         return canonical.encode(self.to_json())
@@ -104,10 +107,10 @@ def require(
     if envelope.payload_type != payload_type:
         raise InvalidInput(f"{what} is of type {envelope.payload_type!r:.80}, not {payload_type}")
     found = signers(envelope, keys)
-    if len(found) < threshold:
+    if len(found) < max(threshold, 1):
         raise Unauthorized(
-            f"{what} needs {threshold} signature(s) by {len(keys)} known key(s) and has "
-            f"{len(found)}: sign with a key that the policy names"
+            f"{what} needs {threshold} signature(s) by any of {len(keys)} known key(s) and has "
+            f"{len(found)}: have it signed with more of the keys that the policy names for it"
         )
     return found
 
@@ -120,12 +123,17 @@ def decode_base64(text: Any, what: str) -> bytes:
             return data
     except (ValueError, TypeError, binascii.Error):
         pass
-    raise InvalidInput(f"envelope: {what} is not canonical base64")
+    raise InvalidInput(f"{what} is not canonical base64")
 
 
 def _signature(doc: Any) -> Signature:
     if not isinstance(doc, dict) or doc.keys() != {"keyid", "sig"}:
         raise InvalidInput("envelope: a signature is not an object of keyid and sig")
-    if not isinstance(doc["keyid"], str):
-        raise InvalidInput("envelope: a keyid is not text")
-    return Signature(doc["keyid"], decode_base64(doc["sig"], "sig"))
+    keyid = _ascii(doc["keyid"], "keyid")
+    return Signature(keyid, decode_base64(_ascii(doc["sig"], "sig"), "envelope: sig"))
+
+
+def _ascii(text: Any, what: str) -> str:
+    if not isinstance(text, str) or not text.isascii() or len(text) > limits.ENVELOPE_MAX:
+        raise InvalidInput(f"envelope: {what} is not ASCII text of a sane length")
+    return text

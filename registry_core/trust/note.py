@@ -3,6 +3,9 @@
 <text, ending in a newline>
 
 — <key name> <base64(key hash (4) || signature (64))>
+
+Here the text is a checkpoint, the name is the checkpoint's first line, and there is exactly one
+signature line. Specification: c2sp.org/signed-note, signature type 0x01. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from registry_core.domain.checkpoint import ORIGIN_PREFIX, Checkpoint
 from registry_core.domain.policy import Root
 from registry_core.errors import InvalidInput, Unauthorized
 from registry_core.trust.dsse import decode_base64
-from registry_core.trust.keys import SigningKey, load_public, verify_signature
+from registry_core.trust.keys import SigningKey, is_ed25519, load_public, verify_signature
 
 _ED25519 = b"\x01"
 
@@ -55,6 +58,8 @@ def verify_checkpoint(data: bytes, root: Root) -> Checkpoint:
 
 def key_hash(name: str, public_pem: str) -> bytes:
     """SHA-256(name || "\\n" || 0x01 || raw public key), first 4 bytes."""
+    if not is_ed25519(public_pem):
+        raise InvalidInput("checkpoints are signed with an Ed25519 key: give the authority one")
     raw = load_public(public_pem).public_bytes(
         serialization.Encoding.Raw, serialization.PublicFormat.Raw
     )

@@ -3,7 +3,9 @@
 A bundle covers every file's SHA-256 and, as annotations that the specification lets pass, its size
 and chunk root; so one signature binds what tools check and what nodes run. Verification is strict:
 the statement that the manifest implies is made anew and must equal the signed one byte for byte,
-which leaves no room for duplicate, hidden, unsorted or ignored resources.
+which leaves no room for duplicate, hidden, unsorted or ignored resources. `ignore_paths` is empty:
+what a signer lists there, the stock tool does not look at. Keys are P-256, the one kind that both
+OMS and policies know. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from registry_core.domain import canonical, limits
 from registry_core.domain.manifest import Manifest
 from registry_core.errors import IntegrityError, InvalidInput, Unauthorized
 from registry_core.trust.dsse import decode_base64, pae
-from registry_core.trust.keys import SigningKey, verify_signature
+from registry_core.trust.keys import SigningKey, is_ed25519, verify_signature
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -27,6 +29,8 @@ PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 
 def sign_version(manifest: Manifest, name: str, key: SigningKey) -> bytes:
     """The bundle over `manifest`'s files, in canonical JSON. `name` is the subject's name."""
+    if is_ed25519(key.public_pem):
+        raise InvalidInput("a version is signed with a P-256 key: OMS tools know no Ed25519")
     payload = _statement(manifest, name)
     return _bundle(payload, key.key_id, key.sign(pae(PAYLOAD_TYPE, payload)))
 
@@ -39,10 +43,15 @@ def verify_version(bundle: bytes, manifest: Manifest, publishers: Mapping[str, s
         raise Unauthorized(
             f"the version is signed by key {key_id:.16}…, which the policy knows as no publisher"
         )
-    if not verify_signature(pem, pae(PAYLOAD_TYPE, payload), signature):
-        raise Unauthorized("the version's signature is not valid")
-    if payload != _statement(manifest, _subject_name(payload)):
-        raise IntegrityError("the version's signature is over other files than the manifest's")
+    if is_ed25519(pem) or not verify_signature(pem, pae(PAYLOAD_TYPE, payload), signature):
+        raise Unauthorized(f"the version's signature by key {key_id:.16}… is not valid")
+    expected = _statement(manifest, _subject_name(payload))
+    if payload != expected:
+        raise IntegrityError(
+            f"the version's signature is over other files than those of manifest {manifest.digest}",
+            expected=hashlib.sha256(expected).hexdigest(),
+            actual=hashlib.sha256(payload).hexdigest(),
+        )
     return key_id
 
 
@@ -94,8 +103,8 @@ def _parse(bundle: bytes) -> tuple[bytes, str, bytes]:
     try:
         key_id = doc["verificationMaterial"]["publicKey"]["hint"]
         envelope = doc["dsseEnvelope"]
-        payload = decode_base64(envelope["payload"], "payload")
-        signature = decode_base64(envelope["signatures"][0]["sig"], "sig")
+        payload = decode_base64(envelope["payload"], "bundle: payload")
+        signature = decode_base64(envelope["signatures"][0]["sig"], "bundle: sig")
     except (KeyError, TypeError, IndexError) as error:
         raise InvalidInput(f"bundle is not well formed: {error!r}") from error
     if not isinstance(key_id, str) or _bundle(payload, key_id, signature) != bundle:

@@ -11,10 +11,10 @@ from registry_core.domain.policy import (
     Root,
     StageRule,
 )
-from registry_core.errors import Unauthorized
+from registry_core.errors import InvalidInput, Unauthorized
 from registry_core.trust import dsse
 from registry_core.trust.dsse import Envelope
-from registry_core.trust.keys import SigningKey
+from registry_core.trust.keys import SigningKey, is_ed25519, load_public
 
 PAYLOAD_TYPE = "application/vnd.cachd.policy+json"
 
@@ -28,11 +28,16 @@ def verify_policy(envelope: Envelope, root: Root) -> Policy:
     dsse.require(envelope, PAYLOAD_TYPE, root.owners, root.threshold, "the policy")
     policy = Policy.parse(envelope.payload)
     if policy.registry != root.registry:
-        raise Unauthorized(f"the policy is of registry {policy.registry:.40}")
+        raise Unauthorized(f"the policy is of registry {policy.registry:.40}, not {root.registry}")
+    for pem in policy.keys.values():
+        load_public(pem)  # a key that cannot verify would lock its owner out when it is needed
     return policy
 
 
 def make_root(registry: str, owner: SigningKey, authority: SigningKey) -> Root:
+    """One owner, and the Ed25519 key that signs checkpoints."""
+    if not is_ed25519(authority.public_pem):
+        raise InvalidInput("the authority's key is not Ed25519, which checkpoints are signed with")
     return Root(registry, {owner.key_id: owner.public_pem}, 1, authority.public_pem)
 
 

@@ -36,6 +36,12 @@ def test_filling_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert content(cache.publish(manifest)) == ONE
 
 
+def test_the_record_of_a_partial_is_one_byte_per_chunk(tmp_path: Path) -> None:
+    partial = half_filled(tmp_path)
+    assert partial.stat().st_size == 8 * CHUNK
+    assert partial.with_name(partial.name + ".have").read_bytes() == b"\1\1\1\1\0\0\0\0"
+
+
 def test_a_damaged_chunk_in_a_partial_is_noticed(tmp_path: Path) -> None:
     partial = half_filled(tmp_path)
     with partial.open("r+b") as file:

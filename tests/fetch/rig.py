@@ -33,13 +33,14 @@ SETTINGS = FetchSettings(
 )
 
 
-def put_packs(origin: Origin, manifest: Manifest, chunks: Chunks) -> dict[ChunkId, Location]:
-    """Store the version's chunks as a push does; where each lies."""
+def put_packs(origin: Origin | None, manifest: Manifest, chunks: Chunks) -> dict[ChunkId, Location]:
+    """Store the version's chunks as a push does; where each lies. None: only tell where."""
     locations = {}
     for group in plan_packs(manifest.unique_chunks.values()):
         data = b"".join(chunks[chunk.id] for chunk in group) + pack_trailer(group)
         name = PackName(blake3(data).digest())
-        origin.put(pack_key(name), data)
+        if origin is not None:
+            origin.put(pack_key(name), data)
         offset = 0
         for chunk in group:
             locations[chunk.id] = Location(name, offset, chunk.length)

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,7 @@ def test_three_nodes_together_take_about_one_copy(tmp_path: Path, origin: Origin
     places = put_packs(origin, manifest, chunks)
     with nodes(tmp_path, origin, ["a", "b", "c"]) as three:
         addresses = [one.address for one in three]
-        reports = in_threads(
-            [lambda one=one: one.fetch(manifest, places, addresses) for one in three]
-        )
+        reports = in_threads([partial(one.fetch, manifest, places, addresses) for one in three])
         for one in three:
             one.cache.publish(manifest)
             assert one.cache.verify(manifest) == []
@@ -221,8 +220,6 @@ def has_nothing(connection: socket.socket, _: GetChunk) -> None:
 def always_busy(connection: socket.socket, _: GetChunk) -> None:
     connection.sendall(protocol.encode_response_header(Status.BUSY, 0))
 
-    yield make_version(ONE)
-
 
 @pytest.mark.parametrize(
     ("answer", "complains"),
@@ -299,9 +296,7 @@ def test_nodes_waiting_for_each_other_fail_in_bounded_time(tmp_path: Path) -> No
     with nodes(tmp_path, None, ["a", "b"]) as (one, two):
         addresses = [one.address, two.address]
         with pytest.raises(FetchFailed):
-            in_threads(
-                [lambda n=n: n.fetch(manifest, {}, addresses) for n in (one, two)]  # type: ignore[misc]  # a default binds n
-            )
+            in_threads([partial(n.fetch, manifest, {}, addresses) for n in (one, two)])
 
 
 def test_a_node_that_got_stuck_with_its_claims_is_not_waited_for(

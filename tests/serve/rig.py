@@ -63,6 +63,14 @@ def target(
     return Target(model, STAGE, generation, choice, serve, keep, time.monotonic_ns())
 
 
+def await_view(model: Any, **wanted: int) -> None:
+    """Until `acquire()` gives a view with these attributes."""
+    until(
+        lambda: all(getattr(model.acquire(), name) == value for name, value in wanted.items()),
+        f"a view of {wanted}",
+    )
+
+
 class HostThread:
     """A real host on an event loop of its own; `call` runs a function of it there."""
 

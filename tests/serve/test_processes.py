@@ -71,6 +71,25 @@ def check(workers: list[WorkerProcess]) -> list[dict[str, Any]]:
     return reports
 
 
+def await_calls(workers: list[WorkerProcess]) -> None:
+    """Until each has answered a hundred times more."""
+    before = [report["calls"] for report in check(workers)]
+
+    def answered() -> bool:
+        now = [report["calls"] for report in check(workers)]
+        return all(calls > then + 100 for calls, then in zip(now, before, strict=True))
+
+    until(answered, "answers")
+
+
+def await_return(daemon: HostProcess, workers: int) -> dict[str, Any]:
+    """Until the workers of a dead daemon have attached to this one."""
+    seen: dict[str, Any] = until(
+        lambda: (o := daemon.observed())["switched"] == workers and o, "they are back"
+    )
+    return seen
+
+
 def test_a_hundred_flips_under_four_workers(
     start_daemon: Callable[[], HostProcess],
     start_workers: Callable[..., list[WorkerProcess]],
@@ -101,17 +120,9 @@ def test_daemon_killed_and_restarted(
     flip_to(daemon, versions, 2, workers=2)
     for flip in (3, 4, 5):
         daemon.kill()
-        before = check(workers)
-        until(
-            lambda before=before: all(
-                now["calls"] > then["calls"] + 100
-                for now, then in zip(check(workers), before, strict=True)
-            ),
-            "answers without a daemon",
-        )
+        await_calls(workers)
         daemon = start_daemon()
-        observed = daemon.observed
-        seen = until(lambda now=observed: (o := now())["switched"] == 2 and o, "they are back")
+        seen = await_return(daemon, workers=2)
         assert (seen["state"], seen["flip"]) == (
             "waiting",
             flip - 1,

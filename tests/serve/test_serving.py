@@ -18,7 +18,7 @@ from cachd.serve.client import AttachTimeout, Closed, LoadFailed, Version, attac
 from cachd.serve.host_errors import TooManyVersions, VersionMissing
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
 from cachd.serve.resident import ResidentVersion
-from tests.serve.rig import MODEL, STAGE, HostThread, make_version, target, until
+from tests.serve.rig import MODEL, STAGE, HostThread, await_view, make_version, target, until
 
 Attach = Callable[..., Any]
 Versions = list[ResidentVersion]
@@ -268,7 +268,7 @@ def test_versions_that_no_choice_reaches_are_retired_at_once(
     model = attached()
     for number in (2, 3):
         host.set_target(target(number, 0, versions[number], versions[number - 1]))
-        until(lambda number=number: model.acquire().number == number, "the flip")
+        await_view(model, number=number)
     until(lambda: host.leased() == {versions[2].digest, versions[3].digest}, "1 is free")
 
 
@@ -314,7 +314,7 @@ def test_threads_racing_acquire(host: HostThread, versions: Versions, attached: 
         for flip in range(2, 41):
             serve, keep = versions[2 - flip % 2], versions[1 + flip % 2]
             host.set_target(target(2, (flip + 1) % 2, serve, keep))
-            until(lambda flip=flip: model.acquire().flip == flip, f"flip {flip}")
+            await_view(model, flip=flip)
     finally:
         stop.set()
         for thread in threads:
@@ -367,7 +367,7 @@ def test_workers_that_never_let_go_are_bounded(
     for number in range(5, 4 + HANDLES_PER_STAGE_MAX):
         version = make_version(tmp_path, number)
         host.set_target(target(number, 0, version, versions[1]))
-        until(lambda number=number: model.acquire().number == number, "the flip")
+        await_view(model, number=number)
         views.append(model.acquire())
     with pytest.raises(TooManyVersions, match="restart those workers"):
         host.set_target(target(999, 0, versions[4], versions[1]))

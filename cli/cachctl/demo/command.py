@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 import time
@@ -85,8 +86,18 @@ def _run(
         click.echo(f"{time.monotonic() - began:6.1f} s  {what}", err=True)
 
     first, second = model or make_versions(folder / "models", seed)
-    with Fleet(folder) as fleet:
-        return tell_story(Story(fleet, folder, say, per_second, seed), first, second)
+    with (
+        tempfile.TemporaryDirectory(prefix="cachd-demo-", dir=_memory_folder()) as runtime,
+        Fleet(folder) as fleet,
+    ):
+        story = Story(fleet, folder, Path(runtime), say, per_second, seed)
+        return tell_story(story, first, second)
+
+
+def _memory_folder() -> str | None:
+    """Sockets and flip pages belong in memory, as /run is; a disk's journal would delay flips."""
+    candidates = (os.environ.get("XDG_RUNTIME_DIR", ""), "/dev/shm", "/run")  # noqa: S108  # a private folder is made in it
+    return next((folder for folder in candidates if folder and os.access(folder, os.W_OK)), None)
 
 
 def _emit(figures: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ class Story:
 
     fleet: Fleet
     folder: Path
+    runtime: Path
     say: Say
     per_second: float
     seed: int
@@ -105,7 +106,7 @@ def _start_node(story: Story, node: str) -> None:
     ready = story.fleet.start_daemon(
         node, "node", "--name", node, "--authority", story.url,
         "--root", str(story.folder / "registry" / "root.json"),
-        "--data", str(story.folder / node), "--run", str(story.folder / f"{node}.run"),
+        "--data", str(story.folder / node), "--run", str(story.runtime / node),
         "--listen", "127.0.0.1:0", "--serve", f"{MODEL}@{STAGE}", "--grace-s", "600",
     )  # fmt: skip
     story.sockets[node] = ready["socket"]
