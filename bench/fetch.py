@@ -8,7 +8,9 @@ discard  the same threads: sendfile, recv_into, nothing else
 Both write to the same medium and are durable when they end: ours fsyncs the file and the folders
 of the version, plain fsyncs the file and its folder. The sender is another process each time. One
 unmeasured round comes first, since this touches memory that nobody has used yet; then the order
-of the four is shuffled in each round, and medians are told.
+of the four is shuffled in each round, and medians are told. Ratios are medians of the ratios within
+a round, so that a machine that is slower for a while does not decide them. `cpu_s_per_gb` is what
+the receiving process used.
 """
 
 from __future__ import annotations
@@ -75,6 +77,7 @@ class _Bench:
         self.seed: int = random.randrange(1 << 32) if options.seed is None else options.seed
         self.chunk_bytes = chunk_bytes_for(self.size)
         self.rss_bytes_max = 0
+        self.cpu_s: dict[str, list[float]] = {}
 
     def measure(self) -> dict[str, Any]:
         manifest, file = _make_source(self.folder / "source", self.size, self.chunk_bytes)
@@ -94,7 +97,9 @@ class _Bench:
             seconds: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(self.repeats):
                 for name in rng.sample(list(ways), len(ways)):
+                    cpu_began_s = time.process_time()
                     seconds[name].append(ways[name]())
+                    self.cpu_s.setdefault(name, []).append(time.process_time() - cpu_began_s)
         return self._result(seconds)
 
     def _result(self, seconds: dict[str, list[float]]) -> dict[str, Any]:
@@ -106,8 +111,12 @@ class _Bench:
             "plain_gbit_s": round(median["plain"], 2),
             "discard_gbit_s": round(median["discard"], 2),
             "plain_early_gbit_s": round(median["early"], 2),
-            "ratio_to_early": round(median["ours"] / median["early"], 3),
-            "ratio": round(median["ours"] / median["plain"], 3),
+            "ratio": _ratio(seconds["plain"], seconds["ours"]),
+            "ratio_to_early": _ratio(seconds["early"], seconds["ours"]),
+            "cpu_s_per_gb": {
+                name: round(statistics.median(used) / self.size * 1e9, 2)
+                for name, used in self.cpu_s.items()
+            },
             "rss_mb": round(self.rss_bytes_max / 1e6, 1),
             "spread": {name: [round(min(v), 2), round(max(v), 2)] for name, v in gbit.items()},
             "size_bytes": self.size,
@@ -208,6 +217,11 @@ def _run_all(works: list[Callable[[], None]]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _ratio(others_s: list[float], ours_s: list[float]) -> float:
+    """Speed of ours over that of the other, round by round."""
+    return round(statistics.median(a / b for a, b in zip(others_s, ours_s, strict=True)), 3)
 
 
 def _reset_peak() -> None:

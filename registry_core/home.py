@@ -84,6 +84,12 @@ def init_home(
 ) -> RegistryHome:
     """Make a registry in `path`, which must not exist or be empty. Without an origin URL the
     registry keeps its chunks in `path`/origin."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # Path.absolute() keeps `..`
+    if path == Path.cwd():
+        raise Conflict(
+            f"{path} is the current directory, which cannot be made whole at once: "
+            "run this from outside of it"
+        )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Conflict(f"{path} exists and is not an empty directory: choose another")
     if origin_url:
@@ -93,6 +99,7 @@ def init_home(
     try:
         aside.mkdir(mode=0o750)
         _fill(aside, origin_url, origin_options, actor)
+        _sync_directory(aside)
         aside.replace(path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)

@@ -14,8 +14,8 @@ from blake3 import blake3
 
 from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId, Digest
-from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import Location, decode_hint
+from registry_core.domain.manifest import Chunk, Manifest
+from registry_core.domain.packs import Location, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, Policy
 from registry_core.errors import IntegrityError, NotFound, RegistryError
 from registry_core.ledger.records import VersionRecord
@@ -43,9 +43,9 @@ def verify_versions(
     deep: bool,
     progress: Progress = silent,
 ) -> VerifyReport:
-    """Check documents and packs of `versions`; `deep` reads and hashes every chunk once."""
+    """Check documents and packs of `versions`; `deep` reads and hashes every pack once."""
     report = VerifyReport()
-    checked: set[ChunkId] = set()
+    checked: set[tuple[ChunkId, Location]] = set()
     for version in versions:
         report.versions += 1
         try:
@@ -59,36 +59,51 @@ def _verify_version(
     origin: Origin,
     policy: Policy,
     version: VersionRecord,
-    checked: set[ChunkId],
+    checked: set[tuple[ChunkId, Location]],
     report: VerifyReport,
     *,
     deep: bool,
     progress: Progress,
 ) -> None:
     manifest, hint = _documents(origin, policy, version)
-    chunks = list(manifest.unique_chunks.values())
-    total = sum(chunk.length for chunk in chunks)
     done = 0
-    sizes: dict[str, int | None] = {}
-    for chunk in chunks:
-        done += chunk.length
-        if chunk.id in checked:
-            continue
-        checked.add(chunk.id)
-        report.chunks += 1
+    by_pack: dict[PackName, list[tuple[Chunk, Location]]] = {}
+    for chunk in manifest.unique_chunks.values():
         place = hint.get(chunk.id)
-        if place is None:
+        if place is None or place.length != chunk.length:
             raise NotFound(f"the hint does not say where chunk {chunk.id} lies")
-        key = pack_key(place.pack)
-        if key not in sizes:
-            sizes[key] = origin.size(key)
-        if (sizes[key] or 0) < place.offset + place.length:
-            raise NotFound(f"the origin lacks {key}, or part of it")
+        if (chunk.id, place) not in checked:
+            by_pack.setdefault(place.pack, []).append((chunk, place))
+    total = sum(chunk.length for placed in by_pack.values() for chunk, _ in placed)
+    for name, placed in by_pack.items():
         if deep:
-            data = origin.read_chunk(place)
-            report.bytes_read += len(data)
-            _require_id(chunk.id, data)
-            progress(f"verify {version.model}/{version.number}", done, total)
+            report.bytes_read += _verify_pack(origin, name, placed)
+        else:
+            _require_pack(origin, name, placed)
+        checked.update((chunk.id, place) for chunk, place in placed)
+        report.chunks += len(placed)
+        done += sum(chunk.length for chunk, _ in placed)
+        progress(f"verify {version.model}/{version.number}", done, total)
+
+
+def _require_pack(origin: Origin, name: PackName, placed: list[tuple[Chunk, Location]]) -> None:
+    key = pack_key(name)
+    size = origin.size(key)
+    if size is None or size < max(place.offset + place.length for _, place in placed):
+        raise NotFound(f"the origin lacks {key}, or part of it")
+
+
+def _verify_pack(origin: Origin, name: PackName, placed: list[tuple[Chunk, Location]]) -> int:
+    """Read a pack whole: its name holds, and so does every chunk where the hint says it lies."""
+    pack = memoryview(origin.get(pack_key(name), bytes_max=limits.PACK_MAX))
+    actual = blake3(pack).digest()
+    if actual != name.raw:
+        raise IntegrityError(
+            "a pack in the origin is damaged", expected=name.hex, actual=actual.hex()
+        )
+    for chunk, place in placed:
+        _require_id(chunk.id, pack[place.offset : place.offset + place.length])
+    return len(pack)
 
 
 def _documents(
@@ -116,5 +131,7 @@ def _require_id(expected: ChunkId, data: memoryview) -> None:
     actual = blake3(data).digest()
     if actual != expected.raw:
         raise IntegrityError(
-            "a chunk in the origin is damaged", expected=expected.hex, actual=actual.hex()
+            "a hint in the origin is wrong, or a chunk damaged",
+            expected=expected.hex,
+            actual=actual.hex(),
         )

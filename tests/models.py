@@ -11,7 +11,9 @@ from safetensors.numpy import save_file
 MIB = 1 << 20
 
 
-def make_model(folder: Path, *, seed: int = 1, tensors: int = 6, changed: int | None = None) -> Path:
+def make_model(
+    folder: Path, *, seed: int = 1, tensors: int = 6, changed: int | None = None
+) -> Path:
     """A directory with a safetensors file of `tensors` times 1 MiB and a config; tensor number
     `changed` differs from what the same seed gives without."""
     folder.mkdir(parents=True)

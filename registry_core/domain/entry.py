@@ -77,7 +77,10 @@ class Entry:
         if not isinstance(doc, dict) or doc.keys() != _BODY_KEYS:
             raise InvalidInput("log entry: wrong fields")
         texts = (doc["actor"], doc["subject"], doc["reason"], doc["request_id"])
-        if not all(isinstance(text, str) for text in texts) or type(doc["time"]) is not int:
+        if not all(isinstance(text, str) for text in texts) or {
+            type(doc["sequence"]),
+            type(doc["time"]),
+        } != {int}:
             raise InvalidInput("log entry: a field has the wrong type")
         try:
             kind = EntryType(doc["type"])

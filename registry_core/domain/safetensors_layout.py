@@ -8,6 +8,7 @@ file that passes here loads there.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
@@ -15,6 +16,7 @@ from registry_core.domain import limits
 from registry_core.errors import InvalidModelFiles
 
 PREFIX_BYTES = 8
+_DIMENSIONS_MAX = 64  # numpy's bound; a product of millions would never end
 _DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4,
     "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
@@ -73,9 +75,8 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
     try:
         bits = _DTYPE_BITS[tensor["dtype"]]
         start, end = tensor["data_offsets"]
-        for dimension in tensor["shape"]:
-            bits *= _natural(dimension)
         _natural(start), _natural(end)
+        bits *= _product(tensor["shape"])
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidModelFiles(
             f"has a damaged safetensors header: tensor {name!r:.80} is not described"
@@ -86,6 +87,12 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
             f"where its shape needs {bits // 8}"
         )
     return start, end
+
+
+def _product(shape: Any) -> int:
+    if type(shape) is not list or len(shape) > _DIMENSIONS_MAX:
+        raise ValueError(shape)
+    return math.prod(_natural(dimension) for dimension in shape)
 
 
 def _natural(value: Any) -> int:

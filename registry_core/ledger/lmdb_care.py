@@ -56,9 +56,10 @@ def examine_if_unknown(directory: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise LedgerUnavailable(f"examining {data} took more than {_EXAMINE_S_MAX} s") from error
     if child.returncode != 0:
-        reason = child.stderr.strip().splitlines()[-1:] or [f"signal {-child.returncode}"]
+        told = child.stderr.strip().splitlines()[-1:] if child.returncode > 0 else []
+        reason = told[0] if told else f"reading it ended with {child.returncode}"
         raise LedgerUnavailable(
-            f"{data} is damaged ({reason[0]}): restore it from a backup, or from the nodes' logs"
+            f"{data} is damaged ({reason}): restore it from a backup, or from the nodes' logs"
         )
     remember(directory)
 

@@ -154,7 +154,10 @@ class _Transaction:
             ) from failure
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        stored = self._txn.get(key, db=self._tables[table])
+        try:
+            stored = self._txn.get(key, db=self._tables[table])
+        except lmdb.Error as error:
+            raise _damaged(table) from error
         return None if stored is None else _unwrap(table, key, stored)
 
     def scan(
@@ -165,14 +168,16 @@ class _Transaction:
         after: bytes | None = None,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        with self._txn.cursor(db=self._tables[table]) as cursor:
-            found = (
-                _seek_last(cursor, prefix, after) if reverse else _seek_first(cursor, prefix, after)
-            )
-            while found and cursor.key().startswith(prefix):
-                key = bytes(cursor.key())
-                yield key, _unwrap(table, key, cursor.value())
-                found = cursor.prev() if reverse else cursor.next()
+        seek = _seek_last if reverse else _seek_first
+        try:
+            with self._txn.cursor(db=self._tables[table]) as cursor:
+                found = seek(cursor, prefix, after)
+                while found and cursor.key().startswith(prefix):
+                    key = bytes(cursor.key())
+                    yield key, _unwrap(table, key, cursor.value())
+                    found = cursor.prev() if reverse else cursor.next()
+        except lmdb.Error as error:
+            raise _damaged(table) from error
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         try:
@@ -181,18 +186,21 @@ class _Transaction:
             raise LedgerUnavailable(f"the ledger cannot take the change: {error}") from error
 
     def delete(self, table: Table, key: bytes) -> None:
-        self._txn.delete(key, db=self._tables[table])
+        try:
+            self._txn.delete(key, db=self._tables[table])
+        except lmdb.Error as error:
+            raise LedgerUnavailable(f"the ledger cannot take the change: {error}") from error
 
 
 def _seek_first(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
-    if after is None:
-        return bool(cursor.set_range(prefix))
-    return bool(cursor.set_range(after + b"\0"))
+    """Onto the first key beyond `after` that may begin with `prefix`."""
+    return bool(cursor.set_range(prefix if after is None else max(prefix, after + b"\0")))
 
 
 def _seek_last(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
     """Onto the last key below `after`, or below the end of `prefix`."""
-    bound = after if after is not None else _successor(prefix)
+    bounds = [bound for bound in (after, _successor(prefix)) if bound is not None]
+    bound = min(bounds, default=None)
     if bound is None:
         return bool(cursor.last())
     return bool(cursor.prev()) if cursor.set_range(bound) else bool(cursor.last())
@@ -207,7 +215,11 @@ def _successor(prefix: bytes) -> bytes | None:
 def _unwrap(table: Table, key: bytes, stored: bytes) -> bytes:
     value = stored[_SUM_BYTES:]
     if stored[:_SUM_BYTES] != _checksum(table, key, value):
-        raise IntegrityError(
-            f"a record of table {table} in the ledger is damaged: restore the ledger from a backup"
-        )
+        raise _damaged(table)
     return value
+
+
+def _damaged(table: Table) -> IntegrityError:
+    return IntegrityError(
+        f"a record of table {table} in the ledger is damaged: restore the ledger from a backup"
+    )

@@ -105,6 +105,22 @@ class Origin:
         if self._local_root is not None:
             _fsync_with_parents(self._local_root / key, self._local_root)
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """`put`, unless there is such an object: then False, and it stays as it is.
+
+        A store that ignores conditions overwrites; callers must be right either way.
+        """
+        try:
+            obstore.put(self._store, key, data, use_multipart=False, mode="create")
+        except faults.AlreadyExistsError:
+            return False
+        except (faults.BaseError, OSError, NotImplementedError):
+            self.put(key, data)  # no conditions here, or a fault that a plain put shows again
+            return True
+        if self._local_root is not None:
+            _fsync_with_parents(self._local_root / key, self._local_root)
+        return True
+
     def delete(self, key: str) -> None:
         self._do(lambda: obstore.delete(self._store, key), f"delete {key}")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from blake3 import blake3
 
@@ -40,8 +42,7 @@ class _Tally:
 
 
 def _hash_file(file: SourceFile, chunk_bytes: int, tally: _Tally) -> ModelFile:
-    with file.location.open("rb", buffering=0) as source:
-        descriptor = source.fileno()
+    with open_source(file) as descriptor:
         try:
             spans = spans_of(descriptor, file.path, file.size, chunk_bytes)
         except InvalidModelFiles as error:
@@ -56,6 +57,18 @@ def _hash_file(file: SourceFile, chunk_bytes: int, tally: _Tally) -> ModelFile:
             tally.add(len(view))
         refuse_changed(descriptor, file)
     return ModelFile(file.path, file.size, whole.digest(), tuple(chunks))
+
+
+@contextmanager
+def open_source(file: SourceFile) -> Iterator[int]:
+    """A descriptor of `file`. What the system says about it is told as InvalidModelFiles."""
+    try:
+        with file.location.open("rb", buffering=0) as source:
+            yield source.fileno()
+    except OSError as error:
+        raise InvalidModelFiles(
+            f"{file.location} cannot be read any more ({error.strerror}): push again"
+        ) from error
 
 
 def read_exactly(descriptor: int, file: SourceFile, view: memoryview, offset: int) -> None:

@@ -6,6 +6,7 @@ import os
 
 from registry_core.domain import gguf_layout, limits, safetensors_layout
 from registry_core.domain.chunking import Span, cut_fixed, cut_tensors
+from registry_core.errors import InvalidModelFiles
 
 _GGUF_FIRST_READ = 1 * limits.MIB
 
@@ -31,6 +32,8 @@ def _gguf(descriptor: int, size: int, chunk_bytes: int) -> list[Span]:
     wanted = _GGUF_FIRST_READ
     while True:
         head = os.pread(descriptor, min(wanted, limits.GGUF_HEADER_MAX), 0)
+        if len(head) < min(wanted, size, limits.GGUF_HEADER_MAX):
+            raise InvalidModelFiles("became shorter while it was read: push again")
         try:
             length, tensors = gguf_layout.tensor_spans(head, size)
         except gguf_layout.HeaderIncomplete:

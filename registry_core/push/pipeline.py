@@ -15,18 +15,19 @@ from registry_core.domain import limits
 from registry_core.domain.chunking import chunk_bytes_for
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName
 from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import Location, decode_hint, encode_hint
-from registry_core.errors import InvalidInput, NotFound
+from registry_core.domain.packs import Location, PackName, decode_hint, encode_hint
+from registry_core.domain.policy import PUBLISHER
+from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
 from registry_core.ledger.ledger import Change
 from registry_core.ledger.records import VersionRecord
-from registry_core.origin.layout import bundle_key, hint_key, manifest_key
+from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin
 from registry_core.push.hashing import build_manifest
 from registry_core.push.progress import Progress
 from registry_core.push.scan import scan_directory
 from registry_core.push.upload import Uploader
 from registry_core.trust.keys import SigningKey
-from registry_core.trust.oms import sign_version
+from registry_core.trust.oms import sign_version, verify_version
 
 _SIBLINGS = 8  # versions whose chunks a push looks for before it uploads its own
 
@@ -69,9 +70,11 @@ def push_directory(
     fresh = [chunk for chunk in manifest.unique_chunks.values() if chunk.id not in known]
     uploader = Uploader(origin, manifest, files, progress)
     locations = known | uploader.upload(fresh)
-    bundle = sign_version(manifest, model.text, publisher)
     origin.put(manifest_key(manifest.digest), manifest.encoded)
-    origin.put(bundle_key(manifest.digest), bundle)
+    publishers = control.policy().keys_of(PUBLISHER)
+    bundle = _put_bundle(
+        origin, manifest, publishers, sign_version(manifest, str(model), publisher)
+    )
     origin.put(hint_key(manifest.digest), encode_hint(locations))
 
     draft = VersionDraft(model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes)
@@ -80,21 +83,49 @@ def push_directory(
     return PushReport(registered, created, manifest.size, new, uploader.bytes_uploaded)
 
 
+def _put_bundle(
+    origin: Origin, manifest: Manifest, publishers: Mapping[str, str], bundle: bytes
+) -> bytes:
+    """The bundle that the origin now holds for `manifest`: the first that was put there.
+
+    Other models' versions of the same files name it by its hash, and no two signatures are alike,
+    so one that counts is used again and never replaced.
+    """
+    key = bundle_key(manifest.digest)
+    if origin.put_new(key, bundle):
+        return bundle
+    found = origin.get(key, bytes_max=limits.BUNDLE_MAX)
+    try:
+        verify_version(found, manifest, publishers)
+    except (InvalidInput, IntegrityError, Unauthorized):
+        origin.put(key, bundle)
+        return bundle
+    return found
+
+
 def _known_chunks(
     control: Control, origin: Origin, model: ModelName, manifest: Manifest
 ) -> dict[ChunkId, Location]:
-    """Where chunks of this manifest lie already, by the hints of the model's newest versions."""
+    """Where chunks of this manifest lie already, by the hints of the model's newest versions.
+
+    A pack that the origin has lost is not counted on: its chunks are uploaded again.
+    """
     known: dict[ChunkId, Location] = {}
+    sizes: dict[PackName, int] = {}
     for version in control.versions(model, newest=_SIBLINGS):
         try:
             key = hint_key(Digest.parse(version.digest))
             hint = decode_hint(origin.get(key, bytes_max=limits.HINT_MAX))
         except NotFound:
             continue
-        for chunk in manifest.unique_chunks:
-            place = hint.get(chunk)
-            if place is not None:
-                known.setdefault(chunk, place)
+        for chunk in manifest.unique_chunks.values():
+            place = hint.get(chunk.id)
+            if place is None or place.length != chunk.length or chunk.id in known:
+                continue
+            if place.pack not in sizes:
+                sizes[place.pack] = origin.size(pack_key(place.pack)) or 0
+            if place.offset + place.length <= sizes[place.pack]:
+                known[chunk.id] = place
     return known
 
 

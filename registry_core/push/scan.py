@@ -30,7 +30,7 @@ class SourceFile:
 
 def scan_directory(directory: Path) -> list[SourceFile]:
     """All files below `directory`, sorted by path."""
-    if not directory.is_dir():
+    if not _is_directory(directory):
         raise InvalidModelFiles(
             f"{directory} is not a directory: a version is a directory of files, push that"
         )
@@ -49,7 +49,16 @@ def fingerprint(state: os.stat_result) -> tuple[int, int, int]:
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-def _walk(root: Path, folder: Path) -> list[SourceFile]:
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise InvalidModelFiles(f"{path} cannot be looked at ({error.strerror})") from error
+
+
+def _walk(root: Path, folder: Path, depth: int = 1) -> list[SourceFile]:
+    if depth > limits.PATH_DEPTH_MAX:
+        raise InvalidModelFiles(f"{folder} lies deeper than {limits.PATH_DEPTH_MAX} folders")
     found: list[SourceFile] = []
     try:
         with os.scandir(folder) as entries:
@@ -57,7 +66,7 @@ def _walk(root: Path, folder: Path) -> list[SourceFile]:
                 if folder == root and entry.name in _IGNORED:
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    found.extend(_walk(root, Path(entry.path)))
+                    found.extend(_walk(root, Path(entry.path), depth + 1))
                 else:
                     found.append(_source(root, entry))
     except OSError as error:

@@ -18,7 +18,7 @@ from registry_core.domain.packs import Location, PackName, pack_trailer, plan_pa
 from registry_core.errors import InvalidModelFiles
 from registry_core.origin.layout import pack_key
 from registry_core.origin.store import Origin
-from registry_core.push.hashing import read_exactly
+from registry_core.push.hashing import open_source, read_exactly
 from registry_core.push.progress import Progress
 from registry_core.push.scan import SourceFile
 
@@ -77,8 +77,8 @@ class Uploader:
 
     def _read_chunk(self, chunk: Chunk, view: memoryview) -> None:
         file, offset = self._places[chunk.id]
-        with file.location.open("rb", buffering=0) as source:
-            read_exactly(source.fileno(), file, view, offset)
+        with open_source(file) as descriptor:
+            read_exactly(descriptor, file, view, offset)
         if blake3(view).digest() != chunk.id.raw:
             raise InvalidModelFiles(f"{file.location} changed while it was pushed: push again")
 

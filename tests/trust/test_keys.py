@@ -26,7 +26,9 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes = b"") -> bytes:
+def _private_pem(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: bytes = b""
+) -> bytes:
     encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
     if password:
         encryption = serialization.BestAvailableEncryption(password)
@@ -156,7 +158,7 @@ def test_a_pipe_or_a_directory_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_key_is_not_found_with_the_place_and_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="k.pem"):
+    with pytest.raises(NotFound, match=r"k\.pem"):
         SigningKey.load(tmp_path / "k.pem")
     with pytest.raises(NotFound, match=r"owner\.pem.*cachctl init") as caught:
         Keyring(tmp_path).get("owner")
@@ -197,9 +199,7 @@ def test_a_key_name_is_no_path(tmp_path: Path, name: str) -> None:
         OWNER.public_pem.rstrip("\n"),
         OWNER.public_pem * 2,
         _P384.public_key()
-        .public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode(),
     ],
 )

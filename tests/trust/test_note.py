@@ -31,6 +31,11 @@ GOLDEN = (
     "WTry1gcnzb2Q+GVUyxpXFeMAltHTtBDbZ29qG7bMdQP6eRL/PscJ/z9pzFjwqbjIXOAqinhfT2kQaRV1ZDIG7loFSAA=\n"
 )
 
+_GO_TEXT = (
+    b"If you think cryptography is the answer to your problem,\n"
+    b"then you don't know what your problem is.\n"
+)
+
 # (name, hash, type || public key, text, hash || signature): the example of c2sp.org/signed-note,
 # and that of the package golang.org/x/mod/sumdb/note.
 VECTORS = [
@@ -45,8 +50,7 @@ VECTORS = [
         "PeterNeumann",
         "c74f20a3",
         "ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
-        b"If you think cryptography is the answer to your problem,\n"
-        b"then you don't know what your problem is.\n",
+        _GO_TEXT,
         "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=",
     ),
 ]
@@ -122,7 +126,6 @@ def test_a_foreign_checkpoint_under_our_name_is_refused() -> None:
         lambda note: note.replace("\n7\n", "\n07\n"),
         lambda note: "",
         lambda note: "\n\n",
-        lambda note: note + "x" * limits.CHECKPOINT_MAX,
     ],
 )
 def test_a_note_has_one_form(change: Callable[[str], str]) -> None:
@@ -146,6 +149,12 @@ def test_what_the_authority_signed_is_still_parsed_strictly(text: str) -> None:
         verify_checkpoint(_note(text, f"cachd.registry/{REGISTRY}"), root())
 
 
+def test_a_note_is_bounded_before_it_is_read() -> None:
+    long = Checkpoint(REGISTRY, 7, bytes(32), 1).text() + "x" * limits.CHECKPOINT_MAX + "\n"
+    with pytest.raises(InvalidInput, match="too large"):
+        verify_checkpoint(_note(long, f"cachd.registry/{REGISTRY}"), root())
+
+
 def test_checkpoints_are_for_ed25519_keys() -> None:
     with pytest.raises(InvalidInput, match="Ed25519"):
         sign_checkpoint(CHECKPOINT, STRANGER)
@@ -155,7 +164,9 @@ def test_checkpoints_are_for_ed25519_keys() -> None:
 
 
 @settings(derandomize=True, max_examples=300, deadline=None)
-@given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
+@given(
+    st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode(errors="replace"))
+)
 def test_noise_is_refused_with_an_error_of_ours(data: bytes) -> None:
     with pytest.raises(RegistryError):
         verify_checkpoint(data, root())

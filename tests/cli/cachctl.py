@@ -1,0 +1,47 @@
+"""Running the real command as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one JSON object on standard output."""
+        (line,) = self.out.strip().splitlines()
+        document: dict[str, Any] = json.loads(line)
+        return document
+
+
+_AS_USER = """
+import encodings.unicode_escape, os, sys
+import cachctl.commands.init, cachctl.commands.list_models, cachctl.commands.push
+import cachctl.main, registry_core.home
+os.setgroups([]); os.setgid({uid}); os.setuid({uid})
+cachctl.main.main()
+"""  # imported first: the user may not be allowed to read where Python is installed
+
+
+def cachctl(*words: str | Path, registry: Path | str | None = None, uid: int | None = None) -> Ran:
+    """`cachctl` with these words, as this user or as `uid`."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("CACHD_")}
+    if registry is not None:
+        env["CACHD_REGISTRY"] = str(registry)
+    program = ["-m", "cachctl"] if uid is None else ["-c", _AS_USER.format(uid=uid)]
+    done = subprocess.run(
+        [sys.executable, *program, *map(str, words)],
+        capture_output=True, text=True, timeout=60, env=env, check=False,
+    )  # fmt: skip
+    return Ran(done.returncode, done.stdout, done.stderr)

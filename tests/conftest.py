@@ -1,0 +1,28 @@
+"""What all tests of the library share."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import registry_core
+from registry_core import Registry
+
+
+@pytest.fixture
+def seed() -> int:
+    """Printed, so that a failure shows it; CACHD_TEST_SEED repeats a run."""
+    value = int(os.environ.get("CACHD_TEST_SEED") or random.randrange(2**32))
+    print(f"CACHD_TEST_SEED={value}")
+    return value
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """A new registry in `tmp_path`/registry, with its origin inside."""
+    with registry_core.init(tmp_path / "registry", actor="tester") as made:
+        yield made
