@@ -137,6 +137,8 @@ class Root:
             root = cls(doc["registry"], owners, doc["threshold"], doc["authority"])
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"root is not well formed: {error}") from error
+        if not isinstance(root.registry, str) or not isinstance(root.authority, str):
+            raise InvalidInput("root: registry or authority is not text")
         if type(root.threshold) is not int or not 1 <= root.threshold <= len(owners):
             raise InvalidInput("root: threshold is not between 1 and the number of owners")
         if root.encoded != data:
@@ -155,6 +157,8 @@ def _parse_keys(doc: Any) -> dict[str, str]:
 
 
 def _check(policy: Policy) -> None:
+    if not isinstance(policy.registry, str):
+        raise InvalidInput("policy: registry is not text")
     for role, ids in policy.roles.items():
         if len(set(ids)) != len(ids) or not set(ids) <= policy.keys.keys():
             raise InvalidInput(f"policy: role {role!r:.40} names an unknown key, or one twice")

@@ -15,9 +15,7 @@ from registry_core.errors import InvalidInput
 
 ASCII = st.text(st.characters(min_codepoint=0, max_codepoint=127), max_size=8)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-LEAVES = (
-    st.none() | st.booleans() | st.integers(-limits.INTEGER_MAX, limits.INTEGER_MAX) | TEXT
-)
+LEAVES = st.none() | st.booleans() | st.integers(-limits.INTEGER_MAX, limits.INTEGER_MAX) | TEXT
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ASCII, inner, max_size=4),

@@ -14,7 +14,8 @@ from registry_core.errors import InvalidModelFiles
 
 
 @pytest.mark.parametrize(
-    "path", ["a", "a/b.c", "…", "große/Tüte", "a b", "...", ".hidden", "a" * 255, "/".join("a" * 32)]
+    "path",
+    ["a", "a/b.c", "…", "große/Tüte", "a b", "...", ".hidden", "a" * 255, "/".join("a" * 32)],
 )
 def test_good(path: str) -> None:
     assert parse_path(path) == path
@@ -64,7 +65,7 @@ def test_what_passes_stays_inside_any_directory(text: str) -> None:
 )  # fmt: skip
 def test_collisions(paths: list[str]) -> None:
     for order in (paths, paths[::-1]):
-        with pytest.raises(InvalidModelFiles, match="differ only by case|both a file and a folder"):
+        with pytest.raises(InvalidModelFiles, match=r"differ only by case|both a file and a folder"):
             refuse_collisions(order)
 
 

@@ -15,8 +15,12 @@ from cachctl.target import Settings, with_settings
 
 @click.command(name="verify")
 @click.option("--deep", is_flag=True, help="Read and hash every chunk in the origin.")
-@click.option("--node", "node_data", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="The data directory of a stopped node: verify its replica and cache.")  # fmt: skip
+@click.option(
+    "--node",
+    "node_data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The data directory of a stopped node: verify its replica and cache.",
+)
 @with_settings
 def command(settings: Settings, deep: bool, node_data: Path | None) -> int:
     """Replay the log and compare everything with it; check every version's documents and packs.

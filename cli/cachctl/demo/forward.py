@@ -73,7 +73,7 @@ def _probe(tensors: Mapping[str, Array]) -> Forward:
         answers = []
         for matrix in chosen:
             probe = np.resize(np.sin(ids.astype(np.float32)), matrix.shape[1])
-            answers.append(np.tanh((matrix[:64].astype(np.float32) @ probe)).sum())
+            answers.append(np.tanh(matrix[:64].astype(np.float32) @ probe).sum())
         return np.asarray(answers, dtype=np.float32)
 
     return run

@@ -1,4 +1,4 @@
-"""The few bytes between a lane of the load and a worker: a question, an answer that says who gave it.
+"""The few bytes between a lane and a worker: a question, and an answer that says who gave it.
 
 question: u32 length, then int32 token ids
 answer:   u32 length, then Head, then the float32 vector
@@ -21,7 +21,7 @@ _FRAME_MAX = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which version claims to have answered, under which guard, when (CLOCK_MONOTONIC), and what."""
+    """Which version claims to answer, under which guard, when (CLOCK_MONOTONIC), and what."""
 
     number: int
     generation: int
@@ -38,8 +38,9 @@ class Answer:
 
     @classmethod
     def decode(cls, frame: bytes) -> Answer:
-        head = _HEAD.unpack_from(frame)
-        return cls(*head, np.frombuffer(frame, dtype=np.float32, offset=_HEAD.size))
+        number, generation, choice, answered_ns, digest = _HEAD.unpack_from(frame)
+        vector = np.frombuffer(frame, dtype=np.float32, offset=_HEAD.size)
+        return cls(number, generation, choice, answered_ns, digest, vector)
 
 
 def send(sock: socket.socket, payload: bytes) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "I8": "i1", "BOOL": "?"}  # fmt: skip
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "I8": "i1",
+    "BOOL": "?",
+}  # fmt: skip
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 

@@ -35,7 +35,8 @@ def load(version: Any) -> Forward:
     return make_forward(names, version.buffer)
 
 
-def warm(version: Any, forward: Forward) -> None:
+def warm(_version: Any, forward: Forward) -> None:
+    """The first calls pay for page faults and caches; nobody waits for them here."""
     for _ in range(3):
         forward(_WARM_UP_IDS)
 
