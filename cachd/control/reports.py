@@ -18,6 +18,8 @@ class StageReport(msgspec.Struct):
     """One stage on one node. Bytes are those of the fetch of the version now desired.
 
     `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
+    `standby`: the other version of the move is resident here and loaded in every worker, so that a
+    rollback is one store to memory.
     `received_ns` and `switched_ns` are CLOCK_MONOTONIC of that host: when the change now in force
     arrived, when the host flipped, and when the last worker switched; `flip_ms` and `switch_ms` are
     the distances from arrival (`switch_ms` once all workers have switched).
@@ -31,6 +33,7 @@ class StageReport(msgspec.Struct):
     observed: PointBody | None = None
     flip: int = 0
     workers: int = 0
+    standby: bool = False
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_from_origin: int = 0

@@ -131,6 +131,10 @@ class StageDriver:
             )
         )
 
+    def _keeps(self) -> bool:
+        keep = self.desired.keep if self.desired is not None else None
+        return keep is not None and self._resident(keep) is not None
+
     def _resident(self, version: VersionRecord) -> ResidentVersion | None:
         path = self._residency.path_of(Digest.parse(version.digest))
         if path is None:
@@ -145,6 +149,7 @@ class StageDriver:
                 observed.generation, observed.choice, observed.number, observed.digest
             )
         report.flip, report.workers = observed.flip, observed.workers
+        report.standby = self._keeps() and observed.standby == observed.workers
         report.received_ns, report.flipped_ns = observed.received_ns, observed.flip_ns
         report.switched_ns = observed.last_switch_ns
         in_force = report.observed is not None and report.observed == report.desired

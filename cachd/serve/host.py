@@ -136,7 +136,7 @@ class ServingHost:
     def observed(self, model: str, stage: str) -> Observed:
         serving = self._stages.get((model, stage))
         if serving is None:
-            return Observed("waiting", 0, 0, 0, None, None, 0, 0, 0, None, 0, 0, 0)
+            return Observed("waiting", 0, 0, 0, None, None, 0, 0, 0, 0, None, 0, 0, 0)
         return serving.observed()
 
     def leased_digests(self) -> set[str]:

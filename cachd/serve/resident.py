@@ -40,7 +40,8 @@ class Observed:
                 could not, what was in force serves on; blocked: the host could not store the
                 flip; serving: the target is in force
     workers     live ones; `ready`: of these, those that have the target (or, without one, the
-                version in force) loaded; `switched`: those that answer by the flip in force
+                version in force) loaded; `switched`: those that answer by the flip in force;
+                `standby`: those that have the other version of the move loaded, for a rollback
     """
 
     state: State
@@ -52,6 +53,7 @@ class Observed:
     workers: int
     ready: int
     switched: int
+    standby: int
     error: str | None
     received_ns: int
     flip_ns: int

@@ -114,11 +114,20 @@ class StageServing:
             workers=len(self.workers),
             ready=sum(worker.leases.get(handle) == "ready" for worker in self.workers),
             switched=sum(worker.flip == row.flip for worker in self.workers) if row.flip else 0,
+            standby=self._standby(),
             error=self._error or self._late_failure(),
             received_ns=received.received_ns if received else 0,
             flip_ns=self._flip_ns,
             last_switch_ns=self._last_switch_ns,
         )
+
+    def _standby(self) -> int:
+        """Workers that have the other version of the move loaded."""
+        keep = self.target.keep if self.target is not None else None
+        kept = self._find(keep.digest) if keep is not None else None
+        if kept is None:
+            return 0
+        return sum(worker.leases.get(kept.handle) == "ready" for worker in self.workers)
 
     # From the workers
 

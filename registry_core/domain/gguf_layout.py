@@ -7,6 +7,7 @@ tensor runs to the start of the next one, padding included.
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 from registry_core.domain import limits
@@ -94,7 +95,7 @@ def tensor_spans(head: bytes, size: int) -> tuple[int, list[tuple[int, int]]]:
         raise InvalidModelFiles("has a damaged GGUF header: its first tensor is not at the start")
     if not starts and data_start < size:
         starts = [data_start]
-    return min(data_start, size), list(zip(starts, [*starts[1:], size], strict=True))
+    return min(data_start, size), list(itertools.pairwise([*starts, size]))
 
 
 def _parse(reader: _Reader) -> tuple[int, list[tuple[int, int]]]:

@@ -8,15 +8,16 @@ file that passes here loads there.
 from __future__ import annotations
 
 import json
-import math
 import struct
+from operator import itemgetter
 from typing import Any
 
 from registry_core.domain import limits
 from registry_core.errors import InvalidModelFiles
 
 PREFIX_BYTES = 8
-_DIMENSIONS_MAX = 64  # numpy's bound; a product of millions would never end
+_DIMENSIONS_MAX = 64  # numpy's bound
+_FIELDS = itemgetter("dtype", "shape", "data_offsets")
 _DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4,
     "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32,
@@ -62,21 +63,42 @@ def tensor_spans(header: bytes, size: int) -> list[tuple[int, int]]:
 
 def _parse_header(text: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(text.decode("utf-8"))
+        header = json.loads(
+            text.decode("utf-8"),
+            object_pairs_hook=_unique_object,
+            parse_float=_refuse,
+            parse_constant=_refuse,
+        )
+        if b"\\u" in text:
+            json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
     except (ValueError, RecursionError) as error:
         raise InvalidModelFiles(f"has a damaged safetensors header: {error}") from error
-    if not isinstance(header, dict) or len(header) > limits.TENSORS_MAX:
+    if not isinstance(header, dict) or text[:1] != b"{" or len(header) > limits.TENSORS_MAX:
         raise InvalidModelFiles("has a damaged safetensors header: not an object of tensors")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise InvalidModelFiles("has a damaged safetensors header: metadata that is not text")
     return header
+
+
+def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return made
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text!r:.40} where a whole number belongs")
 
 
 def _span(name: str, tensor: Any) -> tuple[int, int]:
     try:
-        bits = _DTYPE_BITS[tensor["dtype"]]
-        start, end = tensor["data_offsets"]
+        dtype, shape, (start, end) = _FIELDS(tensor)
+        bits = _DTYPE_BITS[dtype]
         _natural(start), _natural(end)
-        bits *= _product(tensor["shape"])
+        bits *= _product(shape)
+        _natural(3 - len(tensor))  # nothing beside the three
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidModelFiles(
             f"has a damaged safetensors header: tensor {name!r:.80} is not described"
@@ -92,7 +114,10 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
 def _product(shape: Any) -> int:
     if type(shape) is not list or len(shape) > _DIMENSIONS_MAX:
         raise ValueError(shape)
-    return math.prod(_natural(dimension) for dimension in shape)
+    product = 1
+    for dimension in shape:
+        product = _natural(product * _natural(dimension))
+    return product
 
 
 def _natural(value: Any) -> int:

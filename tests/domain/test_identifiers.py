@@ -100,7 +100,9 @@ def test_version_numbers(number: object) -> None:
     assert parse_version_number(number) == int(str(number))
 
 
-@pytest.mark.parametrize("number", [0, -1, True, 1.0, "0", "01", "+1", "1 ", "\u0661", None, 1 << 53])
+@pytest.mark.parametrize(
+    "number", [0, -1, True, 1.0, "0", "01", "+1", "1 ", "\u0661", None, 1 << 53]
+)
 def test_bad_version_numbers(number: object) -> None:
     with pytest.raises(InvalidIdentifier):
         parse_version_number(number)

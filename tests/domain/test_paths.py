@@ -65,7 +65,9 @@ def test_what_passes_stays_inside_any_directory(text: str) -> None:
 )  # fmt: skip
 def test_collisions(paths: list[str]) -> None:
     for order in (paths, paths[::-1]):
-        with pytest.raises(InvalidModelFiles, match=r"differ only by case|both a file and a folder"):
+        with pytest.raises(
+            InvalidModelFiles, match=r"differ only by case|both a file and a folder"
+        ):
             refuse_collisions(order)
 
 

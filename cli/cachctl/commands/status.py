@@ -73,7 +73,18 @@ def _emit(document: dict[str, Any]) -> None:
         return
     emit_table(
         "",
-        ["node", "stage", "desired", "observed", "state", "bytes", "workers", "seen", "detail"],
+        [
+            "node",
+            "stage",
+            "desired",
+            "observed",
+            "state",
+            "bytes",
+            "workers",
+            "rollback",
+            "seen",
+            "detail",
+        ],
         (row for node in document["nodes"] for row in _rows(node)),
     )
 
@@ -89,6 +100,7 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             "silent" if node["silent"] else stage["state"],
             moved if stage["bytes_total"] else "-",
             str(stage["workers"]),
+            "ready" if stage["standby"] else "-",
             age_text(node["seen_ms"]),
             stage["detail"] or node["alarm"],
         )

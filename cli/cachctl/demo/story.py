@@ -80,6 +80,7 @@ def _under_load(story: Story, registry: Registry, two: VersionRecord) -> None:
     _change(story, registry.promote(stage, two.number), "promoted version 2 under load")
     story.promote_ms = (time.monotonic() - began) * 1e3
     story.moved = _moved(story, registry)
+    _wait_for_standby(story, registry)
     for _ in range(_TOGGLES):
         _rollback(story, registry, NODES)
 
@@ -186,6 +187,16 @@ def _settle(story: Story, registry: Registry, workers: tuple[str, ...]) -> None:
     key = (stage.generation, stage.choice)
     _wait_for_nodes(story, registry, NODES, key)
     _wait_for_workers(story, workers, key)
+    _wait_for_standby(story, registry)
+
+
+def _wait_for_standby(story: Story, registry: Registry) -> None:
+    """Until a rollback would find the other version loaded everywhere."""
+
+    def ready() -> bool:
+        return all(stage["standby"] for _, stage in _stages(registry))
+
+    story.fleet.wait(ready, "every worker has both versions loaded", "authority")
 
 
 def _wait_for_nodes(
