@@ -23,6 +23,8 @@ RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 
 STAGES_PER_NODE_MAX = 10_000
+BRINGS_MAX = 4
+"""Versions that a node fetches or verifies at once; others wait their turn."""
 
 assert SILENT_AFTER_MS >= 3 * REPORT_INTERVAL_S * 1000, "two lost reports do not silence a node"
 assert STREAM_IDLE_S_MAX > 2 * CHECKPOINT_IDLE_S

@@ -1,6 +1,7 @@
 """The daemon on a serving host.
 
 config         what a node is told at start
+priority       who goes first on a busy host
 subscriptions  which stages it serves
 follower       the stream of the log into the local replica
 desired        what the replica says the node should serve (pure over a transaction)

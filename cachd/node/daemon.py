@@ -25,6 +25,7 @@ from cachd.node.controller import Controller
 from cachd.node.follower import LogFollower
 from cachd.node.identity import next_incarnation
 from cachd.node.origin_book import OriginBook
+from cachd.node.priority import prefer_this_thread
 from cachd.node.reporter import Reporter
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
@@ -141,6 +142,7 @@ class _Parts:
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:
         """Until cancelled."""
         await self._host.start()
+        prefer_this_thread()
         try:
             async with asyncio.TaskGroup() as group:
                 self._controller = Controller(

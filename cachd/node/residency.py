@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -20,11 +21,13 @@ import structlog
 from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
 from cachd.cache.populate import populate, populate_verified
+from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import FetchCancelled
 from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import Progress
 from cachd.node.origin_book import OriginBook
+from cachd.node.priority import yield_to_others
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
@@ -79,6 +82,7 @@ class Residency:
         self._peers = peers
         self._policy = policy
         self._on_change = on_change
+        self._bulk = ThreadPoolExecutor(BRINGS_MAX, "bring", yield_to_others)
         self._jobs: dict[Digest, _Job] = {}
         self._resident: dict[Digest, Path] = {}
         self._arrivals: dict[Digest, Arrival] = {}
@@ -131,6 +135,7 @@ class Residency:
         for job in jobs:
             job.cancel.set()
         await asyncio.gather(*(job.task for job in jobs if job.task), return_exceptions=True)
+        self._bulk.shutdown()
 
     async def _work(self, version: VersionRecord, job: _Job) -> Path:
         loop = asyncio.get_running_loop()
@@ -140,7 +145,7 @@ class Residency:
             loop.call_soon_threadsafe(self._on_change)
 
         try:
-            path = await asyncio.to_thread(self._bring, version, job, tell)
+            path = await loop.run_in_executor(self._bulk, self._bring, version, job, tell)
             self._resident[job.arrival.digest] = path
             self._count(job.arrival)
             _log.info("version resident", model=version.model, number=version.number)

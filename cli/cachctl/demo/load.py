@@ -20,6 +20,8 @@ from cachctl.demo.protocol import Answer, receive, send
 from cachctl.demo.tensors import Array
 
 TIMEOUT_S = 5.0
+SWITCH_INTERVAL_S = 0.0005
+"""Lanes share an interpreter; with the default of 5 ms one of them could ask that much too late."""
 Key = tuple[int, int]
 """(generation, choice)"""
 

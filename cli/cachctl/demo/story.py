@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import numpy as np
 import registry_core
 from cachctl.demo.fleet import DemoFailed, Fleet
 from cachctl.demo.forward import forward_of_directory
-from cachctl.demo.load import Key, Lane, Reference, same
+from cachctl.demo.load import SWITCH_INTERVAL_S, Key, Lane, Reference, same
 from cachd.control.remote import RemoteControl, connect
 from registry_core.domain.identifiers import ModelName
 from registry_core.ledger.records import StageRecord, VersionRecord
@@ -146,6 +147,7 @@ def _load(story: Story, versions: dict[str, tuple[int, Path]]) -> Iterator[None]
     story.lanes = {
         worker: Lane(worker, sockets, questions, references, story.per_second) for worker in WORKERS
     }
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     for lane in story.lanes.values():
         lane.start()
     story.say(f"four workers, each asked {story.per_second:.0f} times a second")

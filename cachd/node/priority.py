@@ -1,0 +1,24 @@
+"""Who goes first on a busy host: the loop that flips, then the workers, then bulk bytes.
+
+A flip is a millisecond of work that must not wait behind others' time slices; hashing gigabytes can
+wait behind everybody. Linux keeps niceness per thread, and a new thread inherits its maker's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+
+_LOOP, _BULK = -5, 10
+
+
+def prefer_this_thread() -> None:
+    """For the event loop. Needs CAP_SYS_NICE; without it a flip may wait for a time slice."""
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOOP)
+
+
+def yield_to_others() -> None:
+    """For threads that move or hash bulk bytes, and all that they start."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK)
