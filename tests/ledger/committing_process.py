@@ -1,4 +1,4 @@
-"""Promotes one version after another in the ledger of argv[1]; prints each acknowledged generation."""
+"""Promotes one version after another in argv[1]; prints each acknowledged generation."""
 
 from __future__ import annotations
 

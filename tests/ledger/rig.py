@@ -86,7 +86,8 @@ class Books:
         return move, sign_move(move, key), before.guard
 
     def promote(self, version: VersionRecord, stage: StageName = PRODUCTION) -> StageRecord:
-        return self.control.move(*self.signed_move(version, stage), CHANGE)
+        move, envelope, guard = self.signed_move(version, stage)
+        return self.control.move(move, envelope, guard, CHANGE)
 
     def rollback(self) -> StageRecord:
         known = self.stage()

@@ -11,12 +11,14 @@ import pytest
 from registry_core.domain.entry import LogRecord
 from registry_core.domain.identifiers import ModelName
 from registry_core.errors import IntegrityError
+from registry_core.ledger.check import check_ledger
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.memory_store import MemoryStore
 from registry_core.ledger.records import model_key
+from registry_core.ledger.replica import Replica
 from registry_core.ledger.store import Table
 from registry_core.trust.keys import SigningKey
-from tests.ledger.rig import MODEL, Books, RawLedger
+from tests.ledger.rig import MODEL, ROOT, Books, RawLedger
 
 
 def replaced(raw: RawLedger, table: Table, key: bytes, old: bytes, new: bytes) -> None:
@@ -204,8 +206,6 @@ def test_progress_and_count(books: Books) -> None:
     books.live()
     seen: list[tuple[int, int]] = []
     with books.store.read() as txn:
-        from registry_core.ledger.check import check_ledger
-
         report = check_ledger(txn, lambda done, total: seen.append((done, total)))
     assert (report.entries, report.clean) == (14, True)
     assert seen == [(done, 14) for done in range(1, 15)]
@@ -213,9 +213,6 @@ def test_progress_and_count(books: Books) -> None:
 
 def test_the_replay_of_the_log_gives_the_tables(books: Books, tmp_path: Path) -> None:
     """Byte for byte, through a second store."""
-    from registry_core.ledger.replica import Replica
-    from tests.ledger.rig import ROOT
-
     books.live()
     copy = MemoryStore()
     Replica(copy, ROOT).apply(books.records(), books.note())

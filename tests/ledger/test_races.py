@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from registry_core.domain.identifiers import ModelName, StageName
+from registry_core.domain.identifiers import Guard, ModelName, StageName, VersionRef
+from registry_core.domain.move import Move
 from registry_core.errors import Stale
+from registry_core.ledger import queries
 from registry_core.ledger.records import StageRecord
+from registry_core.trust.dsse import Envelope
 from tests.ledger.rig import CHANGE, MODEL, PRODUCTION, Books
 
 RACERS, ROUNDS = 8, 12
+
+
+def race_once(
+    books: Books, start: threading.Barrier, signed: tuple[Move, Envelope, Guard]
+) -> StageRecord | Stale:
+    move, envelope, guard = signed
+    start.wait(10)
+    try:
+        return books.control.move(move, envelope, guard, CHANGE)
+    except Stale as stale:
+        return stale
 
 
 def test_one_wins_each_round(books: Books) -> None:
@@ -27,14 +42,7 @@ def test_one_wins_each_round(books: Books) -> None:
             ]
             start = threading.Barrier(len(moves))
 
-            def race(index: int, moves=moves, start=start) -> StageRecord | Stale:  # type: ignore[no-untyped-def]  # bound here, since the loop changes them
-                start.wait(10)
-                try:
-                    return books.control.move(*moves[index], CHANGE)
-                except Stale as lost:
-                    return lost
-
-            outcomes = list(pool.map(race, range(len(moves))))
+            outcomes = list(pool.map(partial(race_once, books, start), moves))
             won = [outcome for outcome in outcomes if not isinstance(outcome, Stale)]
             lost = [outcome for outcome in outcomes if isinstance(outcome, Stale)]
             assert len(won) == 1
@@ -95,9 +103,6 @@ def test_readers_beside_a_writer_see_whole_states(books: Books) -> None:
         count, newest = 0, 0
         while not done.is_set() or count == 0:
             with books.store.read() as txn:
-                from registry_core.domain.identifiers import VersionRef
-                from registry_core.ledger import queries
-
                 found = queries.resolve(txn, VersionRef(MODEL, stage=PRODUCTION))
             assert found.stage is not None
             assert found.version.number == found.stage.in_force.number

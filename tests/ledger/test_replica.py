@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from registry_core.domain import canonical
+from registry_core.domain import canonical, merkle
 from registry_core.domain.checkpoint import Checkpoint
 from registry_core.domain.entry import LogRecord
 from registry_core.errors import IntegrityError, InvalidInput, RegistryError, Unauthorized
@@ -196,8 +196,6 @@ def test_a_move_that_no_promoter_signed_is_refused(books: Books, replica: Replic
 
 
 def _root_of(records: list[LogRecord]) -> bytes:
-    from registry_core.domain import merkle
-
     return merkle.root_of(record.leaf_hash for record in records)
 
 

@@ -65,9 +65,15 @@ class Fleet:
         """Start an inference process; the socket it will answer on."""
         path = self._folder / f"{name}.sock"
         path.unlink(missing_ok=True)
-        words = ["-m", "cachctl.demo.worker", model, stage, str(path)]
-        self._start(name, words, {"CACHD_SOCKET": node_socket})
+        self.start_program(
+            name, "-m", "cachctl.demo.worker", model, stage, str(path),
+            env={"CACHD_SOCKET": node_socket},
+        )  # fmt: skip
         return path
+
+    def start_program(self, name: str, *words: str, env: dict[str, str]) -> None:
+        """Start a Python program that nobody waits for."""
+        self._start(name, list(words), env)
 
     def wait_for_worker(self, name: str) -> None:
         path = str(self._folder / f"{name}.sock")
