@@ -18,6 +18,7 @@ from cachd.authority import guards
 from cachd.authority.fleet import Fleet
 from cachd.authority.log_stream import stream_log
 from cachd.authority.log_watch import LogWatch
+from cachd.authority.middleware import problem_response
 from cachd.authority.operations import Operation
 from cachd.control import documents, log_frames
 from cachd.control.reports import NodeReport, NodesBody, ReportAnswer
@@ -34,7 +35,7 @@ from registry_core.domain.identifiers import (
 )
 from registry_core.domain.move import Move
 from registry_core.embedded import EmbeddedControl
-from registry_core.errors import IntegrityError, InvalidInput, NotFound
+from registry_core.errors import IntegrityError, InvalidInput, NotFound, Stale
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 from registry_core.origin.layout import bundle_key, manifest_key
 from registry_core.origin.store import Origin
@@ -186,7 +187,10 @@ class ControlApi:
         if (move.model, move.stage) != (model, stage):
             raise InvalidInput(f"the move is of {move.model}@{move.stage}, not {model}@{stage}")
         signed = envelope if envelope.signatures else None
-        moved = await self._change(lambda: self._control.move(move, signed, guard, change))
+        try:
+            moved = await self._change(lambda: self._control.move(move, signed, guard, change))
+        except Stale as error:
+            return self._stale(error, model, stage)
         return _json(moved, ETag=guards.etag(moved))
 
     async def choice(self, request: web.Request) -> web.StreamResponse:
@@ -194,7 +198,10 @@ class ControlApi:
         guard = guards.require_guard(request)
         body = documents.decode(documents.ChoiceBody, await request.read(), "the body")
         change = body.change.change()
-        chosen = await self._change(lambda: self._control.choose(model, stage, guard, change))
+        try:
+            chosen = await self._change(lambda: self._control.choose(model, stage, guard, change))
+        except Stale as error:
+            return self._stale(error, model, stage)
         return _json(chosen, ETag=guards.etag(chosen))
 
     async def status(self, request: web.Request) -> web.StreamResponse:
@@ -224,6 +231,11 @@ class ControlApi:
         task = asyncio.ensure_future(asyncio.to_thread(work))
         task.add_done_callback(lambda _: self._watch.notify())
         return await asyncio.shield(task)
+
+    def _stale(self, error: Stale, model: ModelName, stage: StageName) -> web.Response:
+        """412 with the stage as it is now, so that the caller can decide again at once."""
+        now = self._control.find_stage(model, stage)
+        return problem_response(error, stage=msgspec.to_builtins(now) if now else None)
 
     def _object(self, key: str, bytes_max: int, sha256: bytes) -> bytes:
         data = self._origin.get(key, bytes_max=bytes_max)

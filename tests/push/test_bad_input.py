@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def a_file(files: Path) -> None:
         (damaged_gguf, r"model\.gguf is not GGUF"),
         (no_files, "holds no files: a version needs at least one"),
         (only_git, "holds no files"),
-        (link_out, "link is a symbolic link: .* cp -rL"),
+        (link_out, "link is a symbolic link: .*cp -rL"),
         (link_within, "link is a symbolic link"),
         (link_to_folder, "folder is a symbolic link"),
         (dangling_link, "link is a symbolic link"),
@@ -182,11 +183,11 @@ except InvalidModelFiles as error:
 @pytest.mark.parametrize("what", ["directory", "folder", "folder without search", "file", "parent"])
 def test_what_this_user_may_not_read(tmp_path_factory: pytest.TempPathFactory, what: str) -> None:
     """In a child without privileges, since nothing is unreadable for root."""
-    top = Path("/tmp") if os.geteuid() == 0 else tmp_path_factory.getbasetemp()
+    top = Path(tempfile.gettempdir()) if os.geteuid() == 0 else tmp_path_factory.getbasetemp()
     place = top / f"cachd-unreadable-{os.getpid()}-{what.replace(' ', '-')}"
     files = make_model(place / "files", tensors=1)
-    place.chmod(0o755)
-    files.chmod(0o755)
+    for path in (place, files, *files.rglob("*")):
+        path.chmod(0o755)
     locked = {
         "directory": files,
         "folder": files / "sub",

@@ -250,7 +250,7 @@ def test_words_are_bounded(
 
 def test_without_a_publishers_key(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "registry" / "keys" / "publisher.pem").unlink()
-    with pytest.raises(NotFound, match="no key 'publisher'.*--keys"):
+    with pytest.raises(NotFound, match=r"no key 'publisher'.*--keys"):
         registry.push(make_model(tmp_path / "a", tensors=1), "m")
     assert objects(tmp_path / "registry") == {}
 
