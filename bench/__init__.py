@@ -1,1 +1,1 @@
-"""Benchmarks: each module has `run(argv) -> dict` and is called as `python -m bench NAME --json`."""
+"""Benchmarks: each module has `run(argv) -> dict`; `python -m bench NAME --json` calls it."""
