@@ -25,7 +25,7 @@ from typing import Any
 from registry_core.domain import canonical, limits
 from registry_core.domain.entry import REGISTRY_TAG, EntryType
 from registry_core.domain.policy import Policy, Root
-from registry_core.errors import Conflict, InvalidInput, NotFound
+from registry_core.errors import Conflict, InvalidInput, LedgerUnavailable, NotFound
 from registry_core.ledger import log, subjects
 from registry_core.ledger.ledger import Change, Draft, Ledger
 from registry_core.ledger.lmdb_store import LmdbStore
@@ -49,18 +49,20 @@ class RegistryHome:
     @classmethod
     def load(cls, path: Path) -> RegistryHome:
         config = path / "config.json"
-        try:
-            data = config.read_bytes()
-        except FileNotFoundError:
-            raise NotFound(f"there is no registry in {path}: run `cachctl init {path}`") from None
+        data = _read(config, f"there is no registry in {path}: run `cachctl init {path}`")
         doc = canonical.decode_any_json(data, bytes_max=limits.KEY_FILE_MAX, what=str(config))
         if not isinstance(doc, dict) or doc.get("format") != CONFIG_FORMAT:
             raise InvalidInput(f"{config} is not of format {CONFIG_FORMAT}")
-        url = doc["origin"]["url"] or (path / "origin").absolute().as_uri()
-        return cls(path, doc["registry"], url, doc["origin"]["options"])
+        try:
+            registry, url = str(doc["registry"]), str(doc["origin"]["url"])
+            options = dict(doc["origin"]["options"].items())
+        except (KeyError, TypeError, AttributeError) as error:
+            raise InvalidInput(f"{config} does not say registry and origin: mend it") from error
+        return cls(path, registry, url or (path / "origin").absolute().as_uri(), options)
 
     def root(self) -> Root:
-        return Root.parse((self.path / "root.json").read_bytes())
+        path = self.path / "root.json"
+        return Root.parse(_read(path, f"{path} is missing: copy it from a node or a backup"))
 
     def keyring(self) -> Keyring:
         return Keyring(self.path / "keys")
@@ -69,9 +71,24 @@ class RegistryHome:
         return Origin.open(self.origin_url, self.origin_options)
 
     def open_ledger(self, *, readonly: bool, holder: str) -> Ledger:
-        store = LmdbStore(self.path / "ledger", readonly=readonly, holder=holder)
+        directory, root = self.path / "ledger", self.root()
+        if not (directory / "data.mdb").exists():
+            raise LedgerUnavailable(
+                f"the ledger {directory} is gone: restore it from a backup, or from the nodes' logs"
+            )
         authority = None if readonly else self.keyring().get(AUTHORITY)
-        return Ledger(store, self.root(), authority, clock_ms)
+        if authority is not None and authority.public_pem != root.authority:
+            raise InvalidInput(
+                f"the key {AUTHORITY!r} in {self.keyring().directory} is not the one that "
+                "root.json names: nodes would refuse what it signs"
+            )
+        store = LmdbStore(directory, readonly=readonly, holder=holder)
+        try:
+            _require_root(store, root)
+        except BaseException:
+            store.close()
+            raise
+        return Ledger(store, root, authority, clock_ms)
 
 
 def clock_ms() -> int:
@@ -153,6 +170,22 @@ def _first_entries(draft: Draft, root: Root, policy: Policy, owner: SigningKey, 
         after={"envelope": sign_policy(policy, owner).to_json()},
         change=change,
     )
+
+
+def _require_root(store: LmdbStore, root: Root) -> None:
+    with store.read() as txn:
+        stored = log.stored_root(txn)
+    if stored is None or stored.digest != root.digest:
+        raise InvalidInput("root.json is not of this ledger, which was begun under another root")
+
+
+def _read(path: Path, missing: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(missing) from None
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -54,7 +53,7 @@ def test_places_that_are_taken(tmp_path: Path) -> None:
     for name in ("file", "full"):
         with pytest.raises(Conflict, match="choose another"):
             registry_core.init(tmp_path / name)
-    assert sorted(os.listdir(tmp_path)) == ["file", "full"]
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "full"}
 
 
 def test_an_empty_directory_will_do(tmp_path: Path) -> None:
@@ -163,8 +162,19 @@ def test_a_damaged_configuration(tmp_path: Path, config: str) -> None:
 def test_another_registrys_root_is_noticed(tmp_path: Path) -> None:
     registry_core.init(tmp_path / "a").close()
     registry_core.init(tmp_path / "b").close()
-    (tmp_path / "a" / "root.json").write_bytes((tmp_path / "b" / "root.json").read_bytes())
+    for name in ("root.json", "keys/authority.pem"):
+        (tmp_path / "a" / name).write_bytes((tmp_path / "b" / name).read_bytes())
     with pytest.raises(InvalidInput, match="another root"):
+        registry_core.open(tmp_path / "a")
+
+
+def test_another_authoritys_key_is_noticed(tmp_path: Path) -> None:
+    """What it signs, no node would take: better said before it signs."""
+    for name in ("a", "b"):
+        registry_core.init(tmp_path / name).close()
+    key = Path("keys") / "authority.pem"
+    (tmp_path / "a" / key).write_bytes((tmp_path / "b" / key).read_bytes())
+    with pytest.raises(InvalidInput, match=r"not the one that root\.json names"):
         registry_core.open(tmp_path / "a")
 
 

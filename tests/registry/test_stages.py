@@ -109,7 +109,7 @@ def test_bad_stage_references(three: Registry, stage: str) -> None:
 
 @pytest.mark.parametrize("expect", ["1", "x", "1.0.0", "-1.0"])
 def test_bad_guards(three: Registry, expect: str) -> None:
-    with pytest.raises(InvalidIdentifier, match="GENERATION.CHOICE"):
+    with pytest.raises(InvalidIdentifier, match=r"GENERATION\.CHOICE"):
         three.promote(STAGE, 1, expect=expect)
 
 
@@ -128,7 +128,7 @@ def test_staging_needs_no_person(three: Registry, tmp_path: Path) -> None:
     nobody.promote("m@staging", 2)
     nobody.rollback("m@staging")
     assert in_force(three, "m@staging") == (1, "2.1")
-    with pytest.raises(NotFound, match="no key 'promoter'.*name the directory"):
+    with pytest.raises(NotFound, match=r"no key 'promoter'.*name the directory"):
         nobody.promote(STAGE, 1)
 
 
@@ -157,7 +157,7 @@ def test_a_key_that_the_policy_does_not_count(three: Registry, tmp_path: Path) -
 def test_a_damaged_key_file(three: Registry, tmp_path: Path) -> None:
     key = tmp_path / "registry" / "keys" / "promoter.pem"
     key.write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(InvalidInput, match="promoter.pem is not an unencrypted PEM private key"):
+    with pytest.raises(InvalidInput, match=r"promoter\.pem is not an unencrypted PEM private key"):
         three.promote(STAGE, 1)
 
 
