@@ -102,7 +102,7 @@ class EmbeddedControl:
         publisher = verify_version(draft.bundle, manifest, self.policy().keys_of(PUBLISHER))
         self._require_in_origin(manifest, draft.bundle)
         return self.ledger.commit(
-            lambda commit: _register(commit, draft, manifest, publisher, change)
+            lambda commit: register_in(commit, draft, manifest, publisher, change)
         )
 
     def move(
@@ -149,7 +149,7 @@ class EmbeddedControl:
                 raise NotFound(f"the origin lacks {key}, or part of it: push again")
 
 
-def _register(
+def register_in(
     commit: Draft, draft: VersionDraft, manifest: Manifest, publisher: str, change: Change
 ) -> tuple[VersionRecord, bool]:
     owner = _model_or_new(commit, draft.model, change)

@@ -30,9 +30,14 @@ class VerifyReport:
     """`problems` is empty when everything that was looked at is sound."""
 
     versions: int = 0
-    chunks: int = 0
     bytes_read: int = 0
     problems: list[str] = field(default_factory=list)
+    seen: set[ChunkId] = field(default_factory=set, repr=False)
+
+    @property
+    def chunks(self) -> int:
+        """Distinct chunks that were looked at."""
+        return len(self.seen)
 
 
 def verify_versions(
@@ -81,7 +86,7 @@ def _verify_version(
             _verify_pack(origin, name, checked, report)
             if not checked.issuperset(placed):
                 raise IntegrityError(f"the hint names chunks that {pack_key(name)} does not hold")
-        report.chunks += len(placed)
+        report.seen.update(chunk for chunk, _ in placed)
         done += sum(place.length for _, place in placed)
         progress(f"verify {version.model}/{version.number}", done, total)
 

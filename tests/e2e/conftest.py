@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
-from tests.system.conftest import rig as rig
+from tests.system.conftest import rig
+
+__all__ = ["rig"]

@@ -15,7 +15,7 @@ from registry_core.domain.identifiers import ChunkId, Guard, ModelName, StageNam
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move
 from registry_core.domain.stage import EMPTY
-from registry_core.embedded import EmbeddedControl, _register
+from registry_core.embedded import EmbeddedControl, register_in
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.check import CheckReport, check_ledger
 from registry_core.ledger.ledger import Change, Draft, Ledger
@@ -59,7 +59,7 @@ class Books:
         bundle = sign_version(manifest, model.text, PUBLISHER)
         draft = VersionDraft(model, manifest.encoded, bundle, 1 << 20, {}, "")
         made, created = self.ledger.commit(
-            lambda commit: _register(commit, draft, manifest, PUBLISHER.key_id, CHANGE)
+            lambda commit: register_in(commit, draft, manifest, PUBLISHER.key_id, CHANGE)
         )
         assert created
         return made

@@ -33,7 +33,7 @@ def origin(registry: Registry, tmp_path: Path) -> Path:
 
 def test_sound(registry: Registry, origin: Path) -> None:
     report = verify(registry)
-    assert (report.problems, report.versions) == ([], 2)
+    assert (report.problems, report.versions, report.chunks) == ([], 2, 5)
     packs = [path for path in (origin / "packs").rglob("*") if path.is_file()]
     assert report.bytes_read == sum(path.stat().st_size for path in packs)
     shallow = verify(registry, deep=False)
