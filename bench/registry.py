@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from registry_core.control import VersionDraft
 from registry_core.domain.identifiers import ChunkId, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.embedded import EmbeddedControl, register_in
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.ledger import Change, Draft
 from registry_core.trust.keys import SigningKey
 from registry_core.trust.oms import sign_version
 
@@ -50,14 +51,14 @@ def fill(registry: Registry, keys: Path, models: int, versions: int) -> float:
             bundle = sign_version(manifest, name.text, publisher)
             draft = VersionDraft(name, manifest.encoded, bundle, 1 << 20, {}, "")
             began_s = time.perf_counter()
-            control.ledger.commit(
-                lambda commit, draft=draft, manifest=manifest: register_in(
-                    commit, draft, manifest, publisher.key_id, CHANGE
-                )
-            )
+            control.ledger.commit(partial(_register, draft, manifest, publisher.key_id))
             taken.append(time.perf_counter() - began_s)
         registry.promote(f"{name}@{STAGE}", versions)
     return statistics.median(taken) * 1e3
+
+
+def _register(draft: VersionDraft, manifest: Manifest, publisher: str, commit: Draft) -> None:
+    register_in(commit, draft, manifest, publisher, CHANGE)
 
 
 def _manifest_of(content: bytes) -> Manifest:
@@ -89,13 +90,14 @@ def time_promotes(
     rng: random.Random,
 ) -> tuple[list[float], list[float]]:  # fmt: skip
     """Seconds of each promote and of each raw durable write, taking turns in random order."""
-    promoted, written = [], []
+    promoted: list[float] = []
+    written: list[float] = []
     for _ in range(promotes):
         stage = f"model-{rng.randrange(models):05}@{STAGE}"
         current = registry.resolve(stage).version.number
         number = current % versions + 1
         steps: list[tuple[list[float], Callable[[], object]]] = [
-            (promoted, lambda stage=stage, number=number: registry.promote(stage, number)),
+            (promoted, partial(registry.promote, stage, number)),
             (written, raw),
         ]
         rng.shuffle(steps)

@@ -33,7 +33,7 @@ from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
 from registry_core.trust.dsse import Envelope
-from registry_core.trust.keys import Keyring
+from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.move import sign_move
 
 Expect = str | None
@@ -47,6 +47,7 @@ class Registry:
         self.origin = origin
         self._keys = keys
         self._actor = actor
+        self._loaded: dict[str, SigningKey] = {}
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""
@@ -70,7 +71,7 @@ class Registry:
         return push_directory(
             self.control,
             self.origin,
-            self._keys.get(PUBLISHER),
+            self._key(PUBLISHER),
             Path(directory),
             ModelName.parse(model),
             tags=tags or {},
@@ -156,9 +157,15 @@ class Registry:
 
     def _sign(self, move: Move, role: str) -> Envelope | None:
         """The move signed by the caller's key of `role`; None leaves it to the authority."""
-        if role == STAGER and role not in self._keys.names():
+        if role == STAGER and role not in self._loaded and role not in self._keys.names():
             return None
-        return sign_move(move, self._keys.get(role))
+        return sign_move(move, self._key(role))
+
+    def _key(self, role: str) -> SigningKey:
+        """The caller's key of `role`, read from its file once."""
+        if role not in self._loaded:
+            self._loaded[role] = self._keys.get(role)
+        return self._loaded[role]
 
     def _change(self, reason: str) -> Change:
         return Change(self._actor, reason, uuid.uuid4().hex)

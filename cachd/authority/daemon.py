@@ -1,7 +1,7 @@
 """The authority: open the ledger for writing, serve the control API, stop cleanly.
 
-Order of stopping: no new connections, running requests end, log streams are cut, the ledger is
-closed last, so that what was acknowledged is committed. A kill -9 at any point loses nothing that
+Order of stopping: log streams end, no new connections, running requests end, the ledger is closed
+last, so that what was acknowledged is committed. A kill -9 at any point loses nothing that
 was acknowledged: the next start opens the last durable commit.
 """
 
@@ -55,7 +55,12 @@ class Authority:
 
     async def start(self) -> dict[str, object]:
         """Begin to serve; what the ready line says."""
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_S,
+            handler_cancellation=True,  # frees the log stream of a node that has gone
+        )
         await runner.setup()
         site = web.TCPSite(runner, self._listen.host, self._listen.port)
         await site.start()
@@ -71,6 +76,7 @@ class Authority:
             self._idle.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._idle
+        self._watch.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self._registry.close()

@@ -10,12 +10,18 @@ class LogWatch:
 
     def __init__(self) -> None:
         self.count = 0
+        self.closed = False
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
         self.count += 1
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def close(self) -> None:
+        """Wake everyone for the last time."""
+        self.closed = True
+        self.notify()
 
     async def wait(self, seen: int) -> None:
         """Return once `count` has moved beyond `seen`."""

@@ -19,7 +19,7 @@ from registry_core.domain.identifiers import (
     parse_hex32,
     parse_version_number,
 )
-from registry_core.domain.policy import PUBLISHER, Policy, Root
+from registry_core.domain.policy import PUBLISHER, Root
 from registry_core.domain.stage import EMPTY, StageState
 from registry_core.errors import Conflict, IntegrityError, InvalidInput
 from registry_core.ledger import queries, subjects
@@ -81,7 +81,7 @@ def _registry_created(txn: Writer, root: Root, record: LogRecord, entry: Entry) 
 def _policy_set(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     policy = verify_policy(Envelope.from_json(entry.after["envelope"]), root)
     current = txn.get(Table.POLICY, POLICY_KEY)
-    before = str(Policy.parse(current).digest) if current else None
+    before = str(queries.parsed_policy(current).digest) if current else None
     _require(entry.before == before, entry, "was made under another policy")
     txn.put(Table.POLICY, POLICY_KEY, policy.encoded)
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import lmdb
 import xxhash
@@ -29,6 +29,15 @@ from registry_core.ledger.writer_lock import WriterLock
 
 _SUM_BYTES = 8
 _PREFIX = {table: table.value.encode() + b"\0" for table in Table}
+
+
+class _Process:
+    """`here` is another object in each process: known without a system call at each read."""
+
+    here: ClassVar[object] = object()
+
+
+os.register_at_fork(after_in_child=lambda: setattr(_Process, "here", object()))
 
 
 class LmdbStore:
@@ -48,7 +57,7 @@ class LmdbStore:
             raise LedgerUnavailable(f"there is no ledger in {directory}: run `cachctl init` first")
         refuse_network_filesystem(directory)
         self._directory = directory
-        self._pid = os.getpid()
+        self._process = _Process.here
         self._stopped: str | None = None
         self._lock = None if readonly else WriterLock(directory / "writer.lock", holder)
         try:
@@ -66,25 +75,29 @@ class LmdbStore:
             raise LedgerUnavailable(f"the ledger {directory} cannot be opened: {error}") from error
 
     def read(self) -> _Transaction:
-        self._require_same_process()
+        if self._process is not _Process.here:
+            raise _forked()
         return _Transaction(self, write=False)
 
     def write(self) -> _Transaction:
-        self._require_same_process()
+        if self._process is not _Process.here:
+            raise _forked()
         if self._lock is None:
             raise LedgerUnavailable("the ledger was opened read-only: open it for writing")
-        if self._stopped is not None:
-            raise LedgerUnavailable(
-                f"the ledger's writer stopped at a failed commit ({self._stopped}): free disk "
-                "space or mend the disk, then open the ledger again; nothing acknowledged is lost"
-            )
-        return _Transaction(self, write=True)
+        self._require_not_stopped()
+        made = _Transaction(self, write=True)
+        try:
+            self._require_not_stopped()  # while this one waited for its turn
+        except LedgerUnavailable:
+            made.abort()
+            raise
+        return made
 
     def stop_writing(self, reason: str) -> None:
         self._stopped = reason
 
     def close(self) -> None:
-        if self._pid == os.getpid():
+        if self._process is _Process.here:
             self._env.close()
             self._release_lock()
 
@@ -93,11 +106,18 @@ class LmdbStore:
             self._lock.release()
             self._lock = None
 
-    def _require_same_process(self) -> None:
-        if os.getpid() != self._pid:
+    def _require_not_stopped(self) -> None:
+        if self._stopped is not None:
             raise LedgerUnavailable(
-                "the ledger was opened before this process was forked: open it in the child"
+                f"the ledger's writer stopped at a failed commit ({self._stopped}): free disk "
+                "space or mend the disk, then open the ledger again; nothing acknowledged is lost"
             )
+
+
+def _forked() -> LedgerUnavailable:
+    return LedgerUnavailable(
+        "the ledger was opened before this process was forked: open it in the child"
+    )
 
 
 def _open_environment(directory: Path, *, readonly: bool) -> Any:
@@ -126,6 +146,8 @@ def _checksum(table: Table, key: bytes, value: bytes) -> bytes:
 class _Transaction:
     """Reader and Writer over one LMDB transaction; a context manager that commits or aborts."""
 
+    __slots__ = ("_store", "_tables", "_txn", "_write")
+
     def __init__(self, store: LmdbStore, *, write: bool) -> None:
         self._store = store
         self._write = write
@@ -153,9 +175,12 @@ class _Transaction:
                 "is half-made; look at free disk space first"
             ) from failure
 
+    def abort(self) -> None:
+        self._txn.abort()
+
     def get(self, table: Table, key: bytes) -> bytes | None:
         try:
-            stored = self._txn.get(key, db=self._tables[table])
+            stored = self._txn.get(key, None, self._tables[table])
         except lmdb.Error as error:
             raise _damaged(table) from error
         return None if stored is None else _unwrap(table, key, stored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import Digest, ModelName, StageName, VersionRef
@@ -31,11 +32,15 @@ class Resolved:
     stage: StageRecord | None
 
 
+parsed_policy = lru_cache(maxsize=8)(Policy.parse)
+"""The policy in these bytes. Each change is judged by it, and it seldom changes."""
+
+
 def policy(txn: Reader) -> Policy:
     data = txn.get(Table.POLICY, b"current")
     if data is None:
         raise NotFound("the registry has no policy yet: run `cachctl init`")
-    return Policy.parse(data)
+    return parsed_policy(data)
 
 
 def find_model(txn: Reader, name: ModelName) -> ModelRecord | None:

@@ -5,6 +5,7 @@ Values are canonical JSON, so that a digest over the tables is the same everywhe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +16,7 @@ from registry_core.domain.move import VersionPoint
 from registry_core.domain.stage import StageState
 
 R = TypeVar("R", bound=msgspec.Struct)
-_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_decoders: dict[type[msgspec.Struct], Callable[[bytes], Any]] = {}
 
 
 class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,8 +100,8 @@ def encode(record: msgspec.Struct) -> bytes:
 def decode(kind: type[R], data: bytes) -> R:
     decoder = _decoders.get(kind)
     if decoder is None:
-        decoder = _decoders[kind] = msgspec.json.Decoder(kind)
-    record: R = decoder.decode(data)
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
+    record: R = decoder(data)
     return record
 
 

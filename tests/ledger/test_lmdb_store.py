@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry_core.errors import IntegrityError, LedgerLocked, LedgerUnavailable
-from registry_core.ledger.lmdb_store import LmdbStore
+from registry_core.ledger.lmdb_store import LmdbStore, _Process
 from registry_core.ledger.store import Table
 from tests.ledger.rig import Books, RawLedger
 
@@ -127,7 +127,7 @@ def test_a_record_under_another_key_or_cut_short_is_noticed(books: Books, tmp_pa
 def _assert_noticed(raw: RawLedger, table: Table, key: bytes) -> None:
     """Read through the very code that reads the ledger, over the environment that `raw` has."""
     store = LmdbStore.__new__(LmdbStore)
-    store._env, store._tables, store._pid = raw._env, raw._tables, os.getpid()
+    store._env, store._tables, store._process = raw._env, raw._tables, _Process.here
     with store.read() as txn:
         with pytest.raises(IntegrityError, match=f"table {table} in the ledger is damaged"):
             txn.get(table, key)

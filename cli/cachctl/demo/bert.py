@@ -11,16 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from cachctl.demo.tensors import Array
+from cachctl.demo.tensors import Array, as_float32, is_float
 
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+_ROOT_HALF = np.float32(0.5**0.5)  # a float64 here would make all of the network float64
 
 
 class Bert:
     """`config` is the model's config.json; `tensors` its weights, with or without `bert.`."""
 
     def __init__(self, config: Mapping[str, Any], tensors: Mapping[str, Array]) -> None:
-        self._tensors = {name.removeprefix("bert."): t for name, t in tensors.items()}
+        self._tensors = {
+            name.removeprefix("bert."): as_float32(tensor)
+            for name, tensor in tensors.items()
+            if is_float(tensor)
+        }
         self._heads = int(config["num_attention_heads"])
         self._layers = int(config["num_hidden_layers"])
         self._epsilon = np.float32(config["layer_norm_eps"])
@@ -73,7 +78,7 @@ class Bert:
 
 
 def _gelu(x: Array) -> Array:
-    return np.asarray(x * 0.5 * (1 + _erf(x / np.sqrt(2))), dtype=np.float32)
+    return np.asarray(x * 0.5 * (1 + _erf(x * _ROOT_HALF)), dtype=np.float32)
 
 
 def _erf(x: Array) -> Array:

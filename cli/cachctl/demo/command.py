@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -58,12 +61,8 @@ def command(
       cachctl demo --model ./v1 ./v2 --requests-per-second 20
     """  # fmt: skip
     chosen = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
-    if workdir is not None:
-        workdir.mkdir(parents=True, exist_ok=True)
-        figures = _run(workdir.resolve(), model, per_second, chosen)
-    else:
-        with tempfile.TemporaryDirectory(prefix="cachd-demo-") as folder:
-            figures = _run(Path(folder), model, per_second, chosen)
+    with _ended_by_signals(), _folder(workdir) as folder:
+        figures = _run(folder, model, per_second, chosen)
     for complaint in figures["complaints"]:
         click.echo(f"cachctl: {complaint}", err=True)
     if settings.as_json:
@@ -88,10 +87,41 @@ def _run(
     first, second = model or make_versions(folder / "models", seed)
     with (
         tempfile.TemporaryDirectory(prefix="cachd-demo-", dir=_memory_folder()) as runtime,
-        Fleet(folder) as fleet,
+        Fleet(folder, Path(runtime)) as fleet,
     ):
         story = Story(fleet, folder, Path(runtime), say, per_second, seed)
         return tell_story(story, first, second)
+
+
+@contextmanager
+def _folder(workdir: Path | None) -> Iterator[Path]:
+    """Where everything is made: an empty `workdir`, which is kept, or a temporary directory."""
+    if workdir is None:
+        with tempfile.TemporaryDirectory(prefix="cachd-demo-") as folder:
+            yield Path(folder)
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    if any(workdir.iterdir()):
+        raise click.UsageError(f"--workdir {workdir} is not empty: give a new or empty directory")
+    yield workdir.resolve()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the demo as Ctrl-C does: with all its processes stopped."""
+
+    def end(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _memory_folder() -> str | None:
@@ -106,7 +136,7 @@ def _emit(figures: dict[str, Any]) -> None:
         ("requests answered and checked", f"{figures['requests']}"),
         ("failed", f"{figures['failed']}"),
         ("wrong or mixed versions", f"{figures['wrong']}"),
-        ("flips under load", f"{figures['flips']}"),
+        ("flips", f"{figures['flips']}"),
         ("rollback, worst (receipt to last worker's answer)", f"{figures['rollback_ms']} ms"),
         ("rollback, median", f"{figures['rollback_ms_median']} ms"),
         ("slowest worker", f"{figures['rps_per_worker_min']} answers/s"),

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -29,10 +28,14 @@ class DemoFailed(RegistryError):
 
 
 class Fleet:
-    """Processes by name. A context manager: leaving it stops all of them."""
+    """Processes by name. A context manager: leaving it stops all of them.
 
-    def __init__(self, folder: Path) -> None:
+    Logs are in `folder`, the workers' sockets in `runtime`, whose path is to be short.
+    """
+
+    def __init__(self, folder: Path, runtime: Path | None = None) -> None:
         self._folder = folder
+        self._runtime = runtime or folder
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> Fleet:
@@ -49,6 +52,7 @@ class Fleet:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            _close(process)
 
     def start_daemon(self, name: str, *words: str) -> dict[str, Any]:
         """Start a `cachd` command; what its ready line says."""
@@ -61,9 +65,13 @@ class Fleet:
         ready: dict[str, Any] = json.loads(line)
         return ready
 
+    def worker_socket(self, name: str) -> Path:
+        """Where a worker answers."""
+        return self._runtime / f"{name}.sock"
+
     def start_worker(self, name: str, node_socket: str, model: str, stage: str) -> Path:
         """Start an inference process; the socket it will answer on."""
-        path = self._folder / f"{name}.sock"
+        path = self.worker_socket(name)
         path.unlink(missing_ok=True)
         self.start_program(
             name, "-m", "cachctl.demo.worker", model, stage, str(path),
@@ -76,7 +84,7 @@ class Fleet:
         self._start(name, list(words), env)
 
     def wait_for_worker(self, name: str) -> None:
-        path = str(self._folder / f"{name}.sock")
+        path = str(self.worker_socket(name))
 
         def answers() -> bool:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -86,9 +94,18 @@ class Fleet:
 
     def kill(self, name: str) -> None:
         """SIGKILL: no goodbye."""
-        process = self._processes[name]
-        os.kill(process.pid, signal.SIGKILL)
+        process = self._processes.pop(name)
+        process.kill()
         process.wait()
+        _close(process)
+
+    def ended(self) -> list[str]:
+        """Processes that are gone though nobody stopped or killed them."""
+        return [
+            f"{name} ended by itself (exit status {process.returncode}){self.tail(name)}"
+            for name, process in self._processes.items()
+            if process.poll() is not None
+        ]
 
     def wait(
         self, holds: Callable[[], bool], what: str, about: str, within_s: float = 30.0
@@ -118,3 +135,8 @@ class Fleet:
             )
         self._processes[name] = process
         return process
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    if process.stdout is not None:
+        process.stdout.close()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 import registry_core
 from cachctl.demo.fleet import DemoFailed, Fleet
 from cachctl.demo.forward import forward_of_directory
-from cachctl.demo.load import SWITCH_INTERVAL_S, Key, Lane, Reference, same
+from cachctl.demo.load import SWITCH_INTERVAL_S, Key, Lane, LaneTally, Reference, same
+from cachctl.demo.tensors import Array
 from cachd.control.remote import RemoteControl, connect
 from registry_core.domain.identifiers import ModelName
 from registry_core.ledger.records import StageRecord, VersionRecord
@@ -44,18 +46,22 @@ class Story:
     per_second: float
     seed: int
     url: str = ""
+    questions: list[Array] = field(default_factory=list)
     sockets: dict[str, str] = field(default_factory=dict)
     lanes: dict[str, Lane] = field(default_factory=dict)
     flips: int = 0
+    in_force: dict[Key, int] = field(default_factory=dict)
     rollbacks_ms: list[float] = field(default_factory=list)
     promote_ms: float = 0.0
     moved: dict[str, int] = field(default_factory=dict)
     counted: dict[tuple[str, int], tuple[int, int, int]] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
 
 
 def tell_story(story: Story, first: Path, second: Path) -> dict[str, Any]:
     """Run it all; the figures."""
     began = time.monotonic()
+    expected = _expect(story, first, second)
     registry_core.init(story.folder / "registry").close()
     story.url = story.fleet.start_daemon(
         "authority", "authority", "--home", str(story.folder / "registry"),
@@ -69,7 +75,13 @@ def tell_story(story: Story, first: Path, second: Path) -> dict[str, Any]:
     with connect(story.url, keys, "demo") as registry:
         one, two = _push(story, registry, first), _push(story, registry, second)
         _change(story, registry.promote(f"{MODEL}@{STAGE}", one.number), "promoted version 1")
-        with _load(story, {one.digest: (1, first), two.digest: (2, second)}):
+        references = {
+            bytes.fromhex(version.digest.removeprefix("sha256:")): Reference(
+                version.number, vectors
+            )
+            for version, vectors in zip((one, two), expected, strict=True)
+        }
+        with _load(story, references):
             _under_load(story, registry, two)
     return _figures(story, two, time.monotonic() - began)
 
@@ -102,6 +114,7 @@ def _under_load(story: Story, registry: Registry, two: VersionRecord) -> None:
         _rollback(story, registry, NODES)
     _count_bytes(story, registry)
     time.sleep(_QUIET_S / 2)
+    story.ended = story.fleet.ended()
 
 
 def _start_node(story: Story, node: str) -> None:
@@ -129,23 +142,27 @@ def _push(story: Story, registry: Registry, folder: Path) -> VersionRecord:
     return report.version
 
 
-@contextmanager
-def _load(story: Story, versions: dict[str, tuple[int, Path]]) -> Iterator[None]:
+def _expect(story: Story, first: Path, second: Path) -> list[list[Array]]:
+    """What each version must answer to each question, from the original files."""
     rng = np.random.default_rng(story.seed)
-    questions = [rng.integers(0, _VOCABULARY, _TOKENS).astype(np.int32) for _ in range(_QUESTIONS)]
-    references = {}
-    for digest, (number, folder) in versions.items():
-        forward = forward_of_directory(folder)
-        vectors = [forward(question) for question in questions]
-        references[bytes.fromhex(digest.removeprefix("sha256:"))] = Reference(number, vectors)
-    one, two = (reference.vectors for reference in references.values())
-    if any(same(a, b) for a, b in zip(one, two, strict=True)):
+    story.questions = [
+        rng.integers(0, _VOCABULARY, _TOKENS).astype(np.int32) for _ in range(_QUESTIONS)
+    ]
+    forwards = [forward_of_directory(folder) for folder in (first, second)]
+    expected = [[forward(question) for question in story.questions] for forward in forwards]
+    if any(same(one, two) for one, two in zip(*expected, strict=True)):
         raise DemoFailed("the two versions answer a question alike: a mix could not be seen")
+    return expected
+
+
+@contextmanager
+def _load(story: Story, references: dict[bytes, Reference]) -> Iterator[None]:
     for worker in WORKERS:
         _start_worker(story, worker)
-    sockets = {worker: story.folder / f"{worker}.sock" for worker in WORKERS}
+    sockets = {worker: story.fleet.worker_socket(worker) for worker in WORKERS}
     story.lanes = {
-        worker: Lane(worker, sockets, questions, references, story.per_second) for worker in WORKERS
+        worker: Lane(worker, sockets, story.questions, references, story.per_second)
+        for worker in WORKERS
     }
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     for lane in story.lanes.values():
@@ -160,8 +177,7 @@ def _load(story: Story, versions: dict[str, tuple[int, Path]]) -> Iterator[None]
 
 def _change(story: Story, stage: StageRecord, said: str) -> None:
     """Wait until every node, and every worker that is asked, has followed a change."""
-    story.flips += 1
-    key = (stage.generation, stage.choice)
+    key = _note(story, stage)
     with connect(story.url, Keyring(story.folder), "demo") as registry:
         _wait_for_nodes(story, registry, NODES, key)
     _wait_for_workers(story, tuple(story.lanes), key)
@@ -172,8 +188,7 @@ def _rollback(story: Story, registry: Registry, nodes: tuple[str, ...], without:
     """Roll back (or forward again) and time it: from each node's receipt to its last worker's
     first answer by the version now in force."""
     stage = registry.rollback(f"{MODEL}@{STAGE}")
-    story.flips += 1
-    key = (stage.generation, stage.choice)
+    key = _note(story, stage)
     workers = tuple(w for w, node in WORKERS.items() if node in nodes and w != without)
     _wait_for_workers(story, workers, key)
     received = _wait_for_nodes(story, registry, nodes, key)
@@ -181,6 +196,14 @@ def _rollback(story: Story, registry: Registry, nodes: tuple[str, ...], without:
         answered_ns = _first_answer_ns(story, worker, key)
         story.rollbacks_ms.append((answered_ns - received[WORKERS[worker]]) / 1e6)
     story.say(f"{stage.guard}: version {stage.in_force.number} in force")
+
+
+def _note(story: Story, stage: StageRecord) -> Key:
+    """A flip: its guard, and keep which version is in force under it."""
+    key = (stage.generation, stage.choice)
+    story.in_force[key] = stage.in_force.number
+    story.flips += 1
+    return key
 
 
 def _settle(story: Story, registry: Registry, workers: tuple[str, ...]) -> None:
@@ -220,12 +243,17 @@ def _wait_for_nodes(
 
 def _wait_for_workers(story: Story, workers: tuple[str, ...], key: Key) -> None:
     for worker in workers:
-        lane = story.lanes[worker]
         story.fleet.wait(
-            lambda lane=lane, worker=worker: lane.tally.now.get(worker) == key,  # type: ignore[misc]  # bound now
+            partial(_answers_by, story.lanes[worker], worker, key),
             f"{worker} answers by {key[0]}.{key[1]}",
             worker,
         )
+
+
+def _answers_by(lane: Lane, worker: str, key: Key) -> bool:
+    if not lane.is_running:
+        raise DemoFailed("; ".join(lane.tally.complaints))
+    return lane.tally.now.get(worker) == key
 
 
 def _first_answer_ns(story: Story, worker: str, key: Key) -> int:
@@ -267,10 +295,11 @@ def _figures(story: Story, two: VersionRecord, seconds: float) -> dict[str, Any]
     tallies = [lane.tally for lane in story.lanes.values()]
     latencies = np.array([one for tally in tallies for one in tally.latencies_s]) * 1e3
     origin, peers, local = (sum(column) for column in zip(*story.counted.values(), strict=True))
+    untrue = _untrue_claims(story, tallies)
     return {
         "requests": sum(tally.requests for tally in tallies),
-        "failed": sum(tally.failed for tally in tallies),
-        "wrong": sum(tally.wrong for tally in tallies),
+        "failed": sum(tally.failed for tally in tallies) + len(story.ended),
+        "wrong": sum(tally.wrong for tally in tallies) + len(untrue),
         "flips": story.flips,
         "rollback_ms": round(max(story.rollbacks_ms), 2),
         "rollback_ms_median": round(float(np.median(story.rollbacks_ms)), 2),
@@ -288,5 +317,17 @@ def _figures(story: Story, two: VersionRecord, seconds: float) -> dict[str, Any]
         "seed": story.seed,
         "processes": 1 + len(NODES) + len(WORKERS),
         "cpus": os.cpu_count(),
-        "complaints": [said for tally in tallies for said in tally.complaints],
-    }
+        "complaints": [
+            *(said for tally in tallies for said in tally.complaints), *untrue, *story.ended
+        ],
+    }  # fmt: skip
+
+
+def _untrue_claims(story: Story, tallies: list[LaneTally]) -> list[str]:
+    """Answers whose version was not the one in force under the guard they name."""
+    return [
+        f"version {number} was served under {key[0]}.{key[1]}, which stands for version "
+        f"{story.in_force.get(key, 'no version')}"
+        for key, number in sorted(set().union(*(tally.claims for tally in tallies)))
+        if story.in_force.get(key) != number
+    ]

@@ -1,4 +1,7 @@
-"""safetensors as numpy views over a buffer, without a copy, and the few lines that write them."""
+"""safetensors as numpy views over a buffer, without a copy, and the few lines that write them.
+
+numpy has no bfloat16: such a tensor is an array of BF16, which `as_float32` widens.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_DTYPES = {
-    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "I8": "i1",
-    "BOOL": "?",
+BF16 = np.dtype([("bfloat16", "<u2")])
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": BF16,
+    "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I8": np.dtype("i1"), "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
 }  # fmt: skip
-_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
 def view_tensors(buffer: memoryview) -> dict[str, Array]:
-    """Name -> read-only array over `buffer`, a whole safetensors file. BF16 is left out."""
+    """Name -> read-only array over `buffer`, a whole safetensors file; types that are not in the
+    table above are left out."""
     (length,) = struct.unpack_from("<Q", buffer)
     header = json.loads(bytes(buffer[8 : 8 + length]))
     data = buffer[8 + length :]
@@ -31,6 +37,18 @@ def view_tensors(buffer: memoryview) -> dict[str, Array]:
             flat = np.frombuffer(data[start:end], dtype=_DTYPES[said["dtype"]])
             tensors[name] = flat.reshape(said["shape"])
     return tensors
+
+
+def is_float(tensor: Array) -> bool:
+    return tensor.dtype == BF16 or tensor.dtype.kind == "f"
+
+
+def as_float32(tensor: Array) -> Array:
+    """A floating-point tensor as float32, without a copy where it is that already."""
+    if tensor.dtype == BF16:  # the upper half of a float32
+        wide: Array = (tensor["bfloat16"].astype(np.uint32) << 16).view(np.float32)
+        return wide
+    return tensor.astype(np.float32, copy=False)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array]) -> None:

@@ -1,7 +1,8 @@
 """An inference process: `python -m cachctl.demo.worker MODEL STAGE SOCKET`.
 
 What a serving program looks like that uses cachd: attach once, acquire per request. The node's
-socket is in CACHD_SOCKET. Answers on a Unix socket, one thread per connection.
+socket is in CACHD_SOCKET. Answers on a Unix socket, one thread per connection: a question that
+waits holds up no other. The version is acquired after the wait, as late as the answer allows.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cachctl.demo.forward import Forward, make_forward
-from cachctl.demo.protocol import Answer, receive, send
+from cachctl.demo.protocol import Answer, Question, receive, send
 from cachd.serve.client import attach
 
 _WARM_UP_IDS = np.arange(16, dtype=np.int32)
@@ -55,14 +57,21 @@ def main(model_name: str, stage: str, path: str) -> None:
 def _serve(model: Any, connection: socket.socket) -> None:
     with connection, contextlib.suppress(ConnectionError):
         while True:
-            ids = np.frombuffer(receive(connection), dtype=np.int32)
-            with model.acquire() as v:
-                vector = v.value(ids)
-                digest = bytes.fromhex(v.digest.removeprefix("sha256:"))
-                answer = Answer(
-                    v.number, v.generation, v.choice, time.monotonic_ns(), digest, vector
-                )
-            send(connection, answer.encode())
+            question = Question.decode(receive(connection))
+            time.sleep(question.wait_s)
+            try:
+                answer = _answer(model, question).encode()
+            except Exception:
+                traceback.print_exc()
+                answer = b""  # told apart from a worker that was killed, which answers nothing
+            send(connection, answer)
+
+
+def _answer(model: Any, question: Question) -> Answer:
+    with model.acquire() as v:
+        vector = v.value(question.ids)
+        digest = bytes.fromhex(v.digest.removeprefix("sha256:"))
+        return Answer(v.number, v.generation, v.choice, time.monotonic_ns(), digest, vector)
 
 
 if __name__ == "__main__":
