@@ -17,13 +17,10 @@ demo: setup
 	$(BIN)/cachctl demo
 
 test: setup
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
-	@$(BIN)/coverage combine -q 2>/dev/null; $(BIN)/coverage report --format=total > .coverage.total \
-		&& echo "coverage: $$(cat .coverage.total) % of lines and branches"
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 check: lint
-	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"
 
 lint: setup
 	$(BIN)/ruff format --check .
