@@ -73,17 +73,16 @@ def _no_float(text: str) -> Any:
 
 
 def _check(value: Any, depth: int) -> None:
-    if depth > limits.JSON_DEPTH_MAX:
-        raise InvalidInput(f"nested deeper than {limits.JSON_DEPTH_MAX}")
+    """Refuse what has no canonical form. `depth` is the number of values that `value` lies in."""
     kind = type(value)
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not key.isascii():
-                raise InvalidInput(f"object key {key!r:.60} is not ASCII text")
-            _check(item, depth + 1)
-    elif kind is list:
-        for item in value:
-            _check(item, depth + 1)
+    if kind is dict or kind is list:
+        if value and depth == limits.JSON_DEPTH_MAX:
+            raise InvalidInput(f"nested deeper than {limits.JSON_DEPTH_MAX}")
+        if kind is dict:
+            _check_keys(value)
+        for item in value.values() if kind is dict else value:
+            if type(item) is not str or not item.isascii():  # most of what there is needs no call
+                _check(item, depth + 1)
     elif kind is int:
         if not -limits.INTEGER_MAX <= value <= limits.INTEGER_MAX:
             raise InvalidInput(f"integer {value} is beyond 2^53 - 1")
@@ -92,3 +91,9 @@ def _check(value: Any, depth: int) -> None:
             raise InvalidInput("text with a lone surrogate")
     elif value is not None and kind is not bool:
         raise InvalidInput(f"{kind.__name__} has no canonical form")
+
+
+def _check_keys(value: dict[Any, Any]) -> None:
+    for key in value:
+        if type(key) is not str or not key.isascii():
+            raise InvalidInput(f"object key {key!r:.60} is not ASCII text")

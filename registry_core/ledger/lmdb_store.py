@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 import lmdb
-import xxhash
+from xxhash import xxh3_64_digest
 
 from registry_core.domain import limits
 from registry_core.errors import IntegrityError, LedgerUnavailable
@@ -140,7 +140,7 @@ def _open_tables(env: Any, *, readonly: bool) -> dict[Table, Any]:
 
 
 def _checksum(table: Table, key: bytes, value: bytes) -> bytes:
-    return xxhash.xxh3_64_digest(_PREFIX[table] + key + b"\0" + value)
+    return xxh3_64_digest(_PREFIX[table] + key + b"\0" + value)
 
 
 class _Transaction:
@@ -183,7 +183,12 @@ class _Transaction:
             stored = self._txn.get(key, None, self._tables[table])
         except lmdb.Error as error:
             raise _damaged(table) from error
-        return None if stored is None else _unwrap(table, key, stored)
+        if stored is None:
+            return None
+        value: bytes = stored[_SUM_BYTES:]  # as `_unwrap` does it: this is what reads wait for
+        if stored[:_SUM_BYTES] != xxh3_64_digest(_PREFIX[table] + key + b"\0" + value):
+            raise _damaged(table)
+        return value
 
     def scan(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
+
+import msgspec
 
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import Digest, ModelName, StageName, VersionRef
@@ -24,8 +25,7 @@ from registry_core.ledger.records import (
 from registry_core.ledger.store import Reader, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """What a version reference means now; `stage` is set when it went through a stage."""
 
     version: VersionRecord

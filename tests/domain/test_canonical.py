@@ -81,6 +81,13 @@ def test_depth_is_bounded_exactly() -> None:
     decode(deepest)
     with pytest.raises(InvalidInput, match="deeper"):
         decode(b"[" + deepest + b"]")
+    for shape in ('{"a":%s}', "[%s]"):
+        text = '"x"'
+        for _ in range(limits.JSON_DEPTH_MAX):
+            text = shape % text
+        decode(text.encode())
+        with pytest.raises(InvalidInput, match="deeper"):
+            decode((shape % text).encode())
 
 
 def test_a_document_beyond_its_bound_is_refused_unread() -> None:
