@@ -76,7 +76,7 @@ class ControlApi:
                       "Versions, newest first", documents.VersionsBody, query=newest),
             Operation("POST", f"{model}/versions", self.register,
                       "Register a version whose objects are in the origin",
-                      documents.RegisteredBody, documents.RegisterBody),
+                      documents.RegisteredBody, documents.RegisterBody, creates=True),
             Operation("GET", model + "/versions/{version}", self.version,
                       "One version, by number or digest", VersionRecord),
             Operation("GET", f"{model}/stages", self.stages,

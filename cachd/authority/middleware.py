@@ -15,6 +15,7 @@ _log = structlog.get_logger("cachd.authority")
 
 
 def problem_response(error: RegistryError, **extra: object) -> web.Response:
+    """The answer for `error`; `extra` fields are added, or put in the place of its own."""
     problem = to_problem(error) | extra
     return web.Response(
         status=problem["status"], body=json.dumps(problem).encode(), content_type=CONTENT_TYPE
@@ -33,6 +34,11 @@ async def problems(
         return problem_response(NotFound(f"there is nothing at {request.path[:200]}"))
     except web.HTTPRequestEntityTooLarge:
         return problem_response(InvalidInput("the body is larger than this request may have"))
+    except web.HTTPMethodNotAllowed as error:
+        problem = InvalidInput(f"{request.method} is not for {request.path[:200]}")
+        answer = problem_response(problem, status=error.status)
+        answer.headers["Allow"] = error.headers["Allow"]
+        return answer
     except web.HTTPException:
         raise
     except Exception:

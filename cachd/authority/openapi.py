@@ -48,18 +48,21 @@ def openapi_document(operations: Sequence[Operation], version: str) -> dict[str,
 
 
 def _describe(op: Operation) -> dict[str, Any]:
+    done = {"description": "done", "content": {op.media_type: {"schema": _ref(op.answer)}}}
     described: dict[str, Any] = {
         "operationId": op.operation_id,
         "summary": op.summary,
         "parameters": _parameters(op),
         "responses": {
-            "200": {"description": "done", "content": {op.media_type: {"schema": _ref(op.answer)}}},
+            "200": done,
             "default": {
                 "description": "refused or failed (RFC 9457)",
                 "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
             },
         },
     }
+    if op.creates:
+        described["responses"]["201"] = done
     if op.body is not None:
         described["requestBody"] = {
             "required": True,

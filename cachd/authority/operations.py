@@ -13,7 +13,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method on one path. `guarded` ones require If-Match; `query` is name -> meaning."""
+    """One method on one path. `guarded` ones require If-Match; `creates` ones may answer 201 as
+    well; `query` is name -> meaning."""
 
     method: str
     path: str
@@ -23,6 +24,7 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     query: tuple[tuple[str, str], ...] = ()
     guarded: bool = False
+    creates: bool = False
     media_type: str = "application/json"
 
     @property

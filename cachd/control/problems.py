@@ -1,7 +1,7 @@
 """Registry errors as RFC 9457 problem documents, both ways.
 
-The HTTP status says what kind of answer it is, `code` says exactly which error. 412 and 428 carry
-the stage as it is now, so that a caller can decide again without another request.
+The HTTP status says what kind of answer it is, `code` says exactly which error. 412 carries the
+stage as it is now, so that a caller can decide again without another request.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Api:
         template = next(one for one in self.document["paths"] if matches(one, path))
         self.called.add((method, template))
         responses = self.document["paths"][template][method.lower()]["responses"]
-        said = responses["200" if status < 300 else "default"]["content"]
+        said = responses[str(status) if status < 300 else "default"]["content"]
         media, schema = next(iter(said.items()))
         assert headers["Content-Type"].partition(";")[0] == media
         if "json" in media and schema["schema"]:
@@ -173,6 +173,11 @@ def test_bad_requests(api: Api, method: str, path: str, body: Any, status: int) 
     answered, problem, _ = api.call(method, path, body, match="1.0")
     assert answered == status
     assert problem["detail"]
+
+
+def test_a_method_that_a_path_does_not_have(api: Api) -> None:
+    status, problem, headers = api.call("DELETE", "/v1/models", check=False)
+    assert (status, problem["status"], headers["Allow"]) == (405, 405, "GET")
 
 
 def test_a_body_that_is_too_large_is_refused(api: Api) -> None:
