@@ -4,6 +4,7 @@ codes; each daemon says on standard output, in one JSON line, when it is ready a
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -183,6 +184,8 @@ async def _serve(daemon: Daemon) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     ready = await daemon.start()
+    gc.collect()
+    gc.freeze()  # what is there now stays: a full collection must not hold up a flip
     sys.stdout.write(json.dumps(ready | {"pid": os.getpid()}) + "\n")
     sys.stdout.flush()
     try:

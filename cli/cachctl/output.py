@@ -1,58 +1,129 @@
-"""Tables for people and JSON for programs on standard output, progress on standard error."""
+"""Tables for people and JSON for programs on standard output, progress on standard error.
+
+Whatever people and other hosts wrote into the log (reasons, tags, names) is shown as text: no
+control character reaches a terminal, and nothing in it is markup.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
+_PIPE_COLUMNS = 10_000  # a pipe gets each row on one line
+
 
 def emit_json(document: Any) -> None:
-    click.echo(json.dumps(document))
+    _write(json.dumps(document))
+
+
+def emit_line(text: str) -> None:
+    """Text for people; it may have several lines."""
+    _write("\n".join(printable(line) for line in text.split("\n")))
 
 
 def emit_table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table, in colour on a terminal, plain in a pipe."""
+    """A table, fitted to the terminal; in a pipe plain, with each row on one line."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(table)
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
+    with console.capture() as drawn:
+        console.print(table)
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    _write("\n".join([printable(title), *lines] if title else lines))
+
+
+def printable(text: str) -> str:
+    """`text` with everything that does not print, as ESC or a line's end, written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _write(text: str) -> None:
+    from cachctl.errors import OutputUnwritable
+
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        raise OutputUnwritable(
+            f"standard output cannot be written ({error.strerror}): the command itself was done"
+        ) from error
+
+
+def _forget_stdout() -> None:
+    """What is still buffered would fail once more while the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
-def progress_bars(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A Progress that draws one bar per phase on standard error, where that is a terminal."""
+def progress_bars(
+    *, quiet: bool, counted: tuple[str, ...] = ()
+) -> Iterator[Callable[[str, int, int], None]]:
+    """A Progress that draws what is under way on standard error, where that is a terminal.
+
+    Phases are in bytes, those named in `counted` in pieces.
+    """
     if quiet or not sys.stderr.isatty():
         yield lambda phase, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as Speed
+    from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
     with Progress(
-        "{task.description}", BarColumn(), DownloadColumn(), Speed(), TimeRemainingColumn(),
+        "{task.description}", BarColumn(), _amount(counted), TimeRemainingColumn(),
         console=Console(stderr=True), transient=True,
     ) as bars:  # fmt: skip
         tasks: dict[str, Any] = {}
 
         def tell(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
+                for ended in [name for name, task in tasks.items() if task in _finished(bars)]:
+                    bars.remove_task(tasks.pop(ended))
                 tasks[phase] = bars.add_task(phase, total=total)
             bars.update(tasks[phase], completed=done, total=total)
 
         yield tell
+
+
+def _finished(bars: Any) -> set[Any]:
+    return {task.id for task in bars.tasks if task.finished}
+
+
+def _amount(counted: tuple[str, ...]) -> ProgressColumn:
+    """`12.0 MB of 90.9 MB, 80.1 MB/s`, or `120 of 4000` for what is counted."""
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Amount(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            done, total = int(task.completed), int(task.total or 0)
+            if task.description in counted:
+                return Text(f"{done} of {total}")
+            speed = f", {size_text(int(task.speed))}/s" if task.speed else ""
+            return Text(f"{size_text(done)} of {size_text(total)}{speed}")
+
+    return Amount()
 
 
 def size_text(count: int) -> str:

@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from cachctl.output import emit_json
+from cachctl.output import emit_json, emit_line
 
 if TYPE_CHECKING:
+    from registry_core.domain.identifiers import StageRef
     from registry_core.ledger.records import StageRecord
+    from registry_core.registry import Registry
 
 
 def stage_json(stage: StageRecord) -> dict[str, Any]:
-    return {
-        "model": stage.model,
-        "stage": stage.stage,
-        "guard": str(stage.guard),
-        "generation": stage.generation,
-        "choice": stage.choice,
-        "in_force": {"number": stage.in_force.number, "digest": stage.in_force.digest},
-        "version": stage.version.number,
-        "previous": stage.previous.number if stage.previous else None,
-        "changed_ms": stage.changed_ms,
-        "actor": stage.actor,
-        "reason": stage.reason,
-    }
+    """As an authority's `status` shows it, too."""
+    import msgspec
+
+    shown: dict[str, Any] = msgspec.to_builtins(stage)
+    return shown | {"guard": str(stage.guard), "in_force": msgspec.to_builtins(stage.in_force)}
 
 
-def emit_changed(before: int | None, stage: StageRecord, *, as_json: bool | None) -> None:
-    """Say what is in force now; `before` is the number that was."""
+def emit_changed(stage: StageRecord, *, as_json: bool | None) -> None:
+    """Say from which version to which a stage just went: of the two that its move names, the one
+    that is not in force now was in force before."""
+    other = stage.state.other
     if as_json:
-        emit_json(stage_json(stage))
+        emit_json(stage_json(stage) | {"replaced": other.number if other else None})
         return
-    was = f"{before} -> " if before is not None else ""
-    click.echo(f"{stage.model}@{stage.stage}: {was}{stage.in_force.number} (now {stage.guard})")
+    was = f"{other.number} -> " if other else ""
+    emit_line(f"{stage.model}@{stage.stage}: {was}{stage.in_force.number} (now {stage.guard})")
+
+
+@contextmanager
+def telling_state(registry: Registry, ref: StageRef) -> Iterator[None]:
+    """Whoever comes too late is told the stage as it is now."""
+    from cachctl.errors import StaleStage
+    from registry_core.errors import Stale
+
+    try:
+        yield
+    except Stale as error:
+        raise StaleStage(error, registry.control.find_stage(ref.model, ref.stage)) from error
