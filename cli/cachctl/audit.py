@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registry_core.domain import limits
 from registry_core.domain.identifiers import ModelName
-from registry_core.errors import InvalidInput
+from registry_core.domain.policy import Policy, Root
+from registry_core.errors import IntegrityError, InvalidInput, NotFound
+from registry_core.ledger import queries
 from registry_core.ledger.check import check_ledger
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.memory_store import MemoryStore
@@ -20,8 +21,10 @@ from registry_core.verify import verify_versions
 if TYPE_CHECKING:
     from cachctl.target import Settings
     from registry_core.ledger.store import Reader
+    from registry_core.origin.store import Origin
     from registry_core.push.progress import Progress
-    from registry_core.registry import Registry
+
+LOG_PHASE = "log entries"  # told in entries; all other phases in bytes
 
 
 @dataclass
@@ -45,13 +48,17 @@ def audit_embedded(settings: Settings, *, deep: bool, progress: Progress) -> Aud
         if not isinstance(control, EmbeddedControl):
             raise InvalidInput("this registry is not embedded")
         with control.ledger.read() as txn:
-            _check(txn, audit, progress)
-        _audit_versions(registry, audit, deep=deep, progress=progress)
+            _check_log(txn, audit, progress)
+            policy, versions = _named(txn)
+        _check_origin(registry.origin, policy, versions, audit, deep=deep, progress=progress)
     return audit
 
 
-def audit_remote(settings: Settings, *, deep: bool, progress: Progress) -> Audit:
-    """The log that the authority sends, replayed under its checkpoint; then the origin."""
+def audit_remote(
+    settings: Settings, *, root_file: Path | None, deep: bool, progress: Progress
+) -> Audit:
+    """The log that the authority sends, replayed under its checkpoint, and what the origin holds of
+    the versions in that log. With `root_file` the authority must be the one that it names."""
     from cachd.control.remote import RemoteControl
 
     audit = Audit()
@@ -59,56 +66,89 @@ def audit_remote(settings: Settings, *, deep: bool, progress: Progress) -> Audit
         control = registry.control
         if not isinstance(control, RemoteControl):
             raise InvalidInput("this registry is not behind an authority")
-        records, note = control.log()
-        replica = Replica(MemoryStore(), control.root())
-        replica.apply(records, note)
+        replica = Replica(MemoryStore(), _trusted(control.root(), root_file))
+        replica.apply(*control.log())
         with replica.read() as txn:
-            _check(txn, audit, progress)
-        _audit_versions(registry, audit, deep=deep, progress=progress)
+            _check_log(txn, audit, progress)
+            policy, versions = _named(txn)
+        _check_origin(registry.origin, policy, versions, audit, deep=deep, progress=progress)
     return audit
 
 
 def audit_node(data: Path, progress: Progress) -> Audit:
-    """A stopped node's replica, and every file of its cache hashed again."""
-    from cachd.cache.cache import Cache
+    """A node's replica against its log, and every complete file of its cache hashed again. Works
+    beside the running node."""
+    from cachctl.node_audit import CacheAudit
 
+    ledger, cache = data / "ledger", data / "cache"
+    if not cache.is_dir():
+        raise NotFound(f"{data} is no node's data directory: name what `cachd node --data` names")
     audit = Audit()
-    if (data / "ledger" / "data.mdb").exists():
-        store = LmdbStore(data / "ledger", readonly=True)
+    if (ledger / "data.mdb").exists():
+        store = LmdbStore(ledger, readonly=True)
         with store.read() as txn:
-            _check(txn, audit, progress)
+            _check_log(txn, audit, progress)
         store.close()
-    with Cache.open(data / "cache") as cache:
-        held = cache.versions()
-        for done, (digest, manifest) in enumerate(held.items()):
-            progress("cache", done, len(held))
-            if cache.published(digest) is None:
-                continue
+    looked = CacheAudit(cache)
+    manifests = looked.manifests()
+    total = sum(manifest.size for manifest in manifests)
+
+    def on_read(count: int) -> None:
+        audit.bytes_read += count
+        progress("cache", audit.bytes_read, total)
+
+    for manifest in manifests:
+        if looked.published(manifest):
             audit.versions += 1
             audit.chunks += len(manifest.unique_chunks)
-            audit.bytes_read += manifest.size
-            for path in cache.verify(manifest):
-                audit.problems.append(f"{digest}: {path} is damaged; the node fetches it again")
+        looked.check(manifest, on_read)
+    audit.problems += looked.problems
     return audit
 
 
-def _check(txn: Reader, audit: Audit, progress: Progress) -> None:
-    report = check_ledger(txn, lambda done, total: progress("log entries", done, total))
+def _trusted(root: Root, root_file: Path | None) -> Root:
+    """`root`, which must be that of `root_file` where one is given."""
+    if root_file is None:
+        return root
+    try:
+        expected = Root.parse(root_file.read_bytes()).digest
+    except OSError as error:
+        raise InvalidInput(f"{root_file} cannot be read ({error.strerror})") from error
+    if root.digest != expected:
+        raise IntegrityError(
+            f"the authority shows another root of trust than {root_file}",
+            expected=str(expected),
+            actual=str(root.digest),
+        )
+    return root
+
+
+def _check_log(txn: Reader, audit: Audit, progress: Progress) -> None:
+    report = check_ledger(txn, lambda done, total: progress(LOG_PHASE, done, total))
     audit.entries = report.entries
     audit.problems += report.problems
 
 
-def _audit_versions(registry: Registry, audit: Audit, *, deep: bool, progress: Progress) -> None:
-    policy = registry.control.policy()
-    report = verify_versions(
-        registry.origin, policy, _all_versions(registry), deep=deep, progress=progress
-    )
+def _named(txn: Reader) -> tuple[Policy, list[VersionRecord]]:
+    """The policy, and every version of every model."""
+    versions = [
+        version
+        for model in queries.models(txn)
+        for version in queries.versions(txn, ModelName.parse(model.name))
+    ]
+    return queries.policy(txn), versions
+
+
+def _check_origin(
+    origin: Origin,
+    policy: Policy,
+    versions: Iterable[VersionRecord],
+    audit: Audit,
+    *,
+    deep: bool,
+    progress: Progress,
+) -> None:
+    report = verify_versions(origin, policy, versions, deep=deep, progress=progress)
     audit.versions, audit.chunks = report.versions, report.chunks
     audit.bytes_read += report.bytes_read
     audit.problems += report.problems
-
-
-def _all_versions(registry: Registry) -> Iterable[VersionRecord]:
-    for model in registry.models():
-        name = ModelName(model.name)
-        yield from registry.control.versions(name, newest=limits.PAGE_SIZE_MAX)

@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 MEANINGS = {
     OK: "done",
-    INTERNAL: "a fault of cachctl itself",
+    INTERNAL: "a fault of cachctl itself, or its output cannot be written",
     INVALID: "the command line or an input is not valid",
     NOT_FOUND: "a model, version, stage, key or registry does not exist",
     CONFLICT: "the request contradicts the current state",

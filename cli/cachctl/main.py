@@ -5,6 +5,7 @@ Commands are imported when they are called, so that `cachctl --help` costs no li
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -69,7 +70,7 @@ def main() -> None:
     """Run, and turn whatever goes wrong into a message and an exit code."""
     wants_json = "--json" in sys.argv[1:]
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="cachctl", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else exits.OK)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -78,6 +79,8 @@ def main() -> None:
         _say_json(wants_json, "usage", error.format_message())
         sys.exit(exits.INVALID)
     except (click.Abort, KeyboardInterrupt):
+        click.echo("cachctl: interrupted", err=True)
+        _say_json(wants_json, "interrupted", "interrupted")
         sys.exit(exits.INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output went away; a second one while the interpreter ends says nothing.
@@ -89,6 +92,8 @@ def main() -> None:
 
 def _report(error: Exception, *, wants_json: bool) -> int:
     """Say what went wrong; the exit code for it."""
+    from cachctl.errors import details
+    from cachctl.output import printable
     from registry_core.errors import RegistryError
 
     if not isinstance(error, RegistryError):
@@ -98,14 +103,12 @@ def _report(error: Exception, *, wants_json: bool) -> int:
         click.echo("cachctl failed by a fault of its own: please report the lines above", err=True)
         _say_json(wants_json, "internal", str(error))
         return exits.INTERNAL
-    click.echo(f"cachctl: {error}", err=True)
-    extra = {
-        name: getattr(error, name) for name in ("expected", "actual") if getattr(error, name, "")
-    }
-    _say_json(wants_json, error.code, str(error), **extra)
+    click.echo(f"cachctl: {printable(str(error))}", err=True)
+    _say_json(wants_json, error.code, str(error), details(error))
     return exits.exit_code(error.code)
 
 
-def _say_json(wanted: bool, code: str, message: str, **extra: str) -> None:
+def _say_json(wanted: bool, code: str, message: str, more: dict[str, Any] | None = None) -> None:
     if wanted:
-        click.echo(json.dumps({"error": {"code": code, "message": message} | extra}))
+        with contextlib.suppress(OSError):  # nobody is there to read it
+            click.echo(json.dumps({"error": {"code": code, "message": message} | (more or {})}))

@@ -33,10 +33,11 @@ class CacheAudit:
     def manifests(self) -> list[Manifest]:
         """Of all versions that the cache knows; those that are damaged become problems."""
         with disk_errors("read the cache", self._layout.root):
-            names = [path for path in sorted(self._layout.documents.iterdir())
+            folders = sorted(self._layout.versions.iterdir())  # first: manifests come before them
+            known = [path for path in sorted(self._layout.documents.iterdir())
                      if HEX64.fullmatch(path.name)]  # fmt: skip
-            found = [manifest for path in names if (manifest := self._manifest(path)) is not None]
-            self._find_strays({path.name for path in names})
+            found = [manifest for path in known if (manifest := self._manifest(path)) is not None]
+            self._find_strays(folders, {path.name for path in known})
         return found
 
     def published(self, manifest: Manifest) -> bool:
@@ -53,8 +54,7 @@ class CacheAudit:
         if was_published and not folder.is_dir():
             return  # dropped meanwhile
         self.problems += [
-            f"{path} is damaged: stop the node, remove this file and {folder}, and start it: it "
-            "fetches what is missing"
+            f"{path} is damaged or missing: restart the node, it fetches such a version again"
             for path in sorted(wrong)
         ]
 
@@ -70,10 +70,10 @@ class CacheAudit:
             self.problems.append(f"manifest {path}: {error}; the node removes it when it starts")
             return None
 
-    def _find_strays(self, known: set[str]) -> None:
-        for path in sorted(self._layout.versions.iterdir()):
-            if path.name not in known and path.exists():
-                self.problems.append(f"{path} is visible without its manifest: remove it")
+    def _find_strays(self, folders: list[Path], known: set[str]) -> None:
+        for folder in folders:
+            if folder.name not in known and folder.exists():
+                self.problems.append(f"{folder} is visible without its manifest: remove it")
 
     def _places(self, manifest: Manifest, folder: Path | None) -> Iterator[Placed]:
         for file in manifest.files:
@@ -85,7 +85,10 @@ class CacheAudit:
 
     def _readings(self, places: list[Placed], on_read: BytesRead) -> Iterator[Reading]:
         for path, file in places:
-            state = path.lstat()
+            try:
+                state = path.lstat()
+            except FileNotFoundError:
+                continue  # dropped meanwhile
             if (state.st_dev, state.st_ino) in self._hashed:
                 continue
             self._hashed.add((state.st_dev, state.st_ino))

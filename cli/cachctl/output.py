@@ -6,9 +6,12 @@ control character reaches a terminal, and nothing in it is markup.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from rich.progress import ProgressColumn
+    from rich.progress import Progress, ProgressColumn, TaskID
 
 _PIPE_COLUMNS = 10_000  # a pipe gets each row on one line
 
@@ -43,10 +46,11 @@ def emit_table(title: str, columns: list[str], rows: Iterable[Iterable[str]]) ->
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
-    with console.capture() as drawn:
-        console.print(table)
-    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    screen = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if screen else _PIPE_COLUMNS
+    drawn = io.StringIO()
+    Console(file=drawn, force_terminal=screen, width=width, highlight=False).print(table)
+    lines = [line.rstrip() for line in drawn.getvalue().splitlines()]
     _write("\n".join([printable(title), *lines] if title else lines))
 
 
@@ -88,26 +92,34 @@ def progress_bars(
         yield lambda phase, done, total: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     with Progress(
-        "{task.description}", BarColumn(), _amount(counted), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True,
+        TextColumn("{task.description}", markup=False), BarColumn(), _amount(counted),
+        TimeRemainingColumn(), console=Console(stderr=True), transient=True,
     ) as bars:  # fmt: skip
-        tasks: dict[str, Any] = {}
-
-        def tell(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                for ended in [name for name, task in tasks.items() if task in _finished(bars)]:
-                    bars.remove_task(tasks.pop(ended))
-                tasks[phase] = bars.add_task(phase, total=total)
-            bars.update(tasks[phase], completed=done, total=total)
-
-        yield tell
+        yield _Bars(bars).tell
 
 
-def _finished(bars: Any) -> set[Any]:
-    return {task.id for task in bars.tasks if task.finished}
+class _Bars:
+    """One bar per phase; those that are full make room for the next. Any thread may tell."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()  # guards the two above
+
+    def tell(self, phase: str, done: int, total: int) -> None:
+        with self._lock:
+            if phase not in self._tasks:
+                self._remove_full()
+                self._tasks[phase] = self._bars.add_task(phase, total=total)
+            self._bars.update(self._tasks[phase], completed=done, total=total)
+
+    def _remove_full(self) -> None:
+        for task in self._bars.tasks:
+            if task.finished:
+                self._bars.remove_task(self._tasks.pop(task.description))
 
 
 def _amount(counted: tuple[str, ...]) -> ProgressColumn:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,29 @@ class Ran:
 _AS_USER = """
 import encodings.unicode_escape, os, sys
 import cachctl.commands.init, cachctl.commands.list_models, cachctl.commands.push
-import cachctl.main, registry_core.home
+import cachctl.errors, cachctl.main, cachctl.output, cachctl.stage_output, registry_core.home
 os.setgroups([]); os.setgid({uid}); os.setuid({uid})
 cachctl.main.main()
 """  # imported first: the user may not be allowed to read where Python is installed
 
 
-def cachctl(*words: str | Path, registry: Path | str | None = None, uid: int | None = None) -> Ran:
+def cachctl(
+    *words: str | Path,
+    registry: Path | str | None = None,
+    uid: int | None = None,
+    stdout: IO[bytes] | int = subprocess.PIPE,
+) -> Ran:
     """`cachctl` with these words, as this user or as `uid`."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("CACHD_")}
-    if registry is not None:
-        env["CACHD_REGISTRY"] = str(registry)
     program = ["-m", "cachctl"] if uid is None else ["-c", _AS_USER.format(uid=uid)]
     done = subprocess.run(
         [sys.executable, *program, *map(str, words)],
-        capture_output=True, text=True, timeout=60, env=env, check=False,
+        stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, env=environment(registry),
+        check=False,
     )  # fmt: skip
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return Ran(done.returncode, done.stdout or "", done.stderr)
+
+
+def environment(registry: Path | str | None) -> dict[str, str]:
+    """Without what the shell of whoever runs the tests says of a registry."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CACHD_")}
+    return env if registry is None else env | {"CACHD_REGISTRY": str(registry)}

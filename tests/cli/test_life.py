@@ -104,14 +104,3 @@ def test_life_through_an_authority(
     assert locked.code == 8
     assert "cachd authority" in locked.err
     assert "--registry http://" in locked.err
-
-
-def test_verify_finds_damage(embedded: Path, versions: tuple[Path, Path]) -> None:
-    assert cachctl("push", versions[0], "--model", "m", registry=embedded).code == 0
-    pack = next(file for file in (embedded / "origin" / "packs").rglob("*") if file.is_file())
-    data = bytearray(pack.read_bytes())
-    data[1000] ^= 1
-    pack.write_bytes(data)
-    found = cachctl("verify", "--deep", "--json", registry=embedded)
-    assert found.code == 7
-    assert "damaged" in found.json["problems"][0]

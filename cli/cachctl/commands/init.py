@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from cachctl.output import emit_json
+from cachctl.output import emit_json, emit_line
 from cachctl.target import Settings, with_settings
 from registry_core.errors import InvalidInput
 
 
 @click.command(name="init")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--origin",
     default="",
@@ -57,7 +57,7 @@ def command(settings: Settings, path: Path | None, origin: str, options: tuple[s
     if settings.as_json:
         emit_json(document)
         return
-    click.echo(
+    emit_line(
         f"registry {made.registry} made in {home}\n"
         f"  chunks   {made.origin_url}\n"
         f"  keys     {home / 'keys'}: {', '.join(keys)}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cachctl.output import emit_json, emit_table, time_text
+from cachctl.output import emit_json, emit_line, emit_table, time_text
 from cachctl.target import Settings, with_settings
 
 
@@ -40,7 +40,7 @@ def command(settings: Settings) -> None:
         )
         return
     if not models:
-        click.echo("no models yet: cachctl push DIR --model NAME")
+        emit_line("no models yet: cachctl push DIR --model NAME")
         return
     emit_table(
         "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cachctl.stage_output import emit_changed
+from cachctl.stage_output import emit_changed, telling_state
 from cachctl.target import Settings, with_settings
 
 
@@ -31,7 +31,6 @@ def command(settings: Settings, stage: str, version: str, expect: str | None, re
     from registry_core.domain.identifiers import StageRef
 
     ref = StageRef.parse(stage)
-    with settings.open(readonly=False) as registry:
-        known = registry.control.find_stage(ref.model, ref.stage)
+    with settings.open(readonly=False) as registry, telling_state(registry, ref):
         moved = registry.promote(stage, version, expect=expect, reason=reason)
-    emit_changed(known.in_force.number if known else None, moved, as_json=settings.as_json)
+    emit_changed(moved, as_json=settings.as_json)

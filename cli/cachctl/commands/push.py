@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from cachctl.output import emit_json, progress_bars, size_text
+from cachctl.output import emit_json, emit_line, progress_bars, size_text
 from cachctl.target import Settings, with_settings
 from registry_core.errors import InvalidInput
 
 
 @click.command(name="push")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path, readable=False))
 @click.option("--model", required=True, metavar="NAME", help="The model; it is made if it is new.")
 @click.option("--tag", "tags", multiple=True, metavar="K=V", help="A tag of the version.")
 @click.option("--notes", default="", help="What is worth knowing about this version.")
@@ -52,12 +52,12 @@ def command(
             }
         )
     elif report.created:
-        click.echo(
+        emit_line(
             f"{model}/{version.number} {version.digest}\n"
             f"{size_text(report.bytes_new)} of {size_text(report.bytes_total)} are new"
         )
     else:
-        click.echo(f"these files are {model}/{version.number} already: nothing was uploaded")
+        emit_line(f"these files are {model}/{version.number} already: nothing was uploaded")
 
 
 def _tags(given: tuple[str, ...]) -> dict[str, str]:

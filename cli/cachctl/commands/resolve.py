@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cachctl.output import emit_json
+from cachctl.output import emit_json, emit_line
 from cachctl.target import Settings, with_settings
 
 
@@ -33,4 +33,4 @@ def command(settings: Settings, reference: str) -> None:
         )
     else:
         guard = f" {stage.guard}" if stage else ""
-        click.echo(f"{version.model}/{version.number} {version.digest}{guard}")
+        emit_line(f"{version.model}/{version.number} {version.digest}{guard}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cachctl.stage_output import emit_changed
+from cachctl.stage_output import emit_changed, telling_state
 from cachctl.target import Settings, with_settings
 
 
@@ -26,7 +26,6 @@ def command(settings: Settings, stage: str, expect: str | None, reason: str) -> 
     from registry_core.domain.identifiers import StageRef
 
     ref = StageRef.parse(stage)
-    with settings.open(readonly=False) as registry:
-        known = registry.control.find_stage(ref.model, ref.stage)
+    with settings.open(readonly=False) as registry, telling_state(registry, ref):
         chosen = registry.rollback(stage, expect=expect, reason=reason)
-    emit_changed(known.in_force.number if known else None, chosen, as_json=settings.as_json)
+    emit_changed(chosen, as_json=settings.as_json)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from cachctl.output import emit_json, emit_table, size_text, time_text
+from cachctl.output import emit_json, emit_line, emit_table, size_text, time_text
 from cachctl.stage_output import stage_json
 from cachctl.target import Settings, with_settings
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
+from registry_core.errors import IntegrityError
 from registry_core.origin.layout import manifest_key
 
 if TYPE_CHECKING:
@@ -87,8 +89,7 @@ def _show_model(registry: Registry, name: str, newest: int, *, as_json: bool | N
 
 def _show_version(registry: Registry, reference: str, *, as_json: bool | None) -> None:
     version = registry.resolve(reference).version
-    key = manifest_key(Digest.parse(version.digest))
-    manifest = Manifest.parse(registry.origin.get(key, bytes_max=limits.MANIFEST_MAX))
+    manifest = _manifest(registry, Digest.parse(version.digest))
     if as_json:
         files = [
             {"path": f.path, "size": f.size, "sha256": f.sha256.hex(), "chunks": len(f.chunks)}
@@ -96,17 +97,29 @@ def _show_version(registry: Registry, reference: str, *, as_json: bool | None) -
         ]
         emit_json(_version_json(version) | {"file_list": files})
         return
-    click.echo(f"{version.model}/{version.number} {version.digest}")
-    click.echo(f"pushed {time_text(version.created_ms)} by {version.actor}")
+    emit_line(f"{version.model}/{version.number} {version.digest}")
+    emit_line(f"pushed {time_text(version.created_ms)} by {version.actor}")
     for key, value in version.tags.items():
-        click.echo(f"tag {key}={value}")
+        emit_line(f"tag {key}={value}")
     if version.notes:
-        click.echo(version.notes)
+        emit_line(version.notes)
     emit_table(
         "",
         ["file", "size", "chunks", "sha256"],
         ((f.path, size_text(f.size), str(len(f.chunks)), f.sha256.hex()) for f in manifest.files),
     )
+
+
+def _manifest(registry: Registry, digest: Digest) -> Manifest:
+    data = registry.origin.get(manifest_key(digest), bytes_max=limits.MANIFEST_MAX)
+    actual = Digest(hashlib.sha256(data).digest())
+    if actual != digest:
+        raise IntegrityError(
+            "the manifest in the origin is damaged: `cachctl verify` says what else is",
+            expected=str(digest),
+            actual=str(actual),
+        )
+    return Manifest.parse(data)
 
 
 def _version_json(version: VersionRecord) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cachctl.output import age_text, emit_json, emit_table, size_text
+from cachctl.output import age_text, emit_json, emit_line, emit_table, size_text
 from cachctl.target import Settings, with_settings
 from registry_core.domain.identifiers import ModelName
 
@@ -17,7 +17,11 @@ _WATCH_S = 1.0
 
 @click.command(name="status")
 @click.argument("model", metavar="NAME")
-@click.option("--watch", is_flag=True, help="Look again every second until interrupted.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Look again every second until interrupted; with --json a line each time.",
+)
 @with_settings
 def command(settings: Settings, model: str, watch: bool) -> None:
     """Show what each stage should serve and what each node does serve.
@@ -35,6 +39,8 @@ def command(settings: Settings, model: str, watch: bool) -> None:
         if settings.as_json:
             emit_json(document)
         else:
+            if watch:
+                click.clear()  # on a terminal only
             _emit(document)
         if not watch:
             return
@@ -66,10 +72,10 @@ def _emit(document: dict[str, Any]) -> None:
         ),
     )
     if document["nodes"] is None:
-        click.echo("nodes report to an authority: name one with --registry http://HOST:PORT")
+        emit_line("nodes report to an authority: name one with --registry http://HOST:PORT")
         return
     if not document["nodes"]:
-        click.echo("no node serves this model yet")
+        emit_line("no node serves this model yet")
         return
     emit_table(
         "",

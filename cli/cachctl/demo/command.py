@@ -35,7 +35,7 @@ from cachctl.target import Settings, with_settings
 @click.option(
     "--requests-per-second",
     "per_second",
-    default=400.0,
+    default=250.0,
     show_default=True,
     type=click.FloatRange(1, 100_000),
     help="Of each worker.",
