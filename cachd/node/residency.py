@@ -174,6 +174,7 @@ class Residency:
                 arrival.bytes_done = manifest.size
                 return present
             _log.warning("cached version is damaged: fetching it again", files=damaged)
+            self._cache.verify(manifest)  # a damaged file goes, even if other versions name it
             self._cache.drop(digest)
         self._cache.put_documents(digest, documents.manifest, documents.bundle, documents.hint)
         tell("fetching")

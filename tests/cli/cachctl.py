@@ -35,7 +35,7 @@ cachctl.main.main()
 
 
 def cachctl(
-    *words: str | Path,
+    *words: str | Path | int,
     registry: Path | str | None = None,
     uid: int | None = None,
     stdout: IO[bytes] | int = subprocess.PIPE,

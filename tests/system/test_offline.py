@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cachctl.audit import audit_node
+from registry_core.push.progress import silent
 from tests.models import make_model
 from tests.system.rig import Rig
 
@@ -107,3 +109,32 @@ def test_bit_rot_in_the_cache_is_found_at_start_and_fetched_again(tmp_path: Path
     rig.wait(mended, "the damaged file was fetched again", "n1")
     rig.start_worker("w1", "n1")
     rig.wait_worker("w1", 1, "1.0")
+
+
+def test_bit_rot_in_a_file_that_two_versions_share_is_mended_in_both(
+    tmp_path: Path, rig: Rig
+) -> None:
+    with rig.connect() as registry:
+        registry.push(make_model(tmp_path / "v1"), "m")
+        registry.push(make_model(tmp_path / "v2", changed=2), "m")
+        registry.promote("m@production", 1)
+        rig.start_node("n1")
+        rig.wait_serving("n1", 1)
+        registry.promote("m@production", 2)
+        rig.wait_serving("n1", 2)
+    rig.fleet.kill("n1")
+    cache = rig.folder / "n1" / "cache"
+    original = (tmp_path / "v1" / "config.json").read_bytes()
+    (blob,) = (path for path in (cache / "blobs").iterdir() if path.read_bytes() == original)
+    blob.chmod(0o644)
+    with blob.open("r+b") as file:
+        file.write(b"X" * len(original))
+    rig.start_node("n1")
+
+    def mended() -> bool:
+        files = list(cache.glob("versions/*/config.json"))
+        return [path.read_bytes() for path in files] == [original] * 2
+
+    rig.wait(mended, "both versions have the file as it was", "n1")
+    rig.fleet.kill("n1")
+    assert audit_node(rig.folder / "n1", silent).problems == []
