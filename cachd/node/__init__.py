@@ -1,6 +1,7 @@
 """The daemon on a serving host.
 
 config         what a node is told at start
+durable        small files that survive a crash whole
 priority       who goes first on a busy host
 subscriptions  which stages it serves
 follower       the stream of the log into the local replica

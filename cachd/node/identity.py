@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from cachd.node.durable import replace_durably
 
 
 def next_incarnation(file: Path) -> int:
@@ -12,10 +13,5 @@ def next_incarnation(file: Path) -> int:
         last = int(file.read_text(encoding="ascii"))
     except (FileNotFoundError, ValueError):
         last = 0
-    aside = file.with_suffix(".tmp")
-    with aside.open("w", encoding="ascii") as out:
-        out.write(f"{last + 1}\n")
-        out.flush()
-        os.fsync(out.fileno())
-    aside.replace(file)
+    replace_durably(file, f"{last + 1}\n".encode())
     return last + 1

@@ -5,7 +5,6 @@ Blocking; called from the threads that fetch. Credentials come from this host's 
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import structlog
 
 from cachd.control.documents import RegistryBody
 from cachd.control.http import HttpClient
+from cachd.node.durable import replace_durably
 from registry_core.errors import OriginError, RegistryError
 from registry_core.origin.store import Origin
 
@@ -72,9 +72,4 @@ class OriginBook:
             return None
 
     def _remember(self, place: OriginPlace) -> None:
-        aside = self._file.with_suffix(".tmp")
-        with aside.open("wb") as file:
-            file.write(msgspec.json.encode(place))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._file)
+        replace_durably(self._file, msgspec.json.encode(place))

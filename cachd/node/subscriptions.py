@@ -6,11 +6,11 @@ What workers asked for is remembered across restarts, in `subscriptions.json`. E
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from cachd.control.limits import STAGES_PER_NODE_MAX
 from cachd.node.config import StagePattern
+from cachd.node.durable import replace_durably
 from registry_core.domain.identifiers import StageRef
 from registry_core.errors import InvalidIdentifier
 
@@ -31,12 +31,8 @@ class Subscriptions:
         if self.wants(ref) or len(self._asked) >= STAGES_PER_NODE_MAX:
             return False
         self._asked.add(ref)
-        aside = self._file.with_suffix(".tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(sorted(str(asked) for asked in self._asked), file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._file)
+        asked = sorted(str(asked) for asked in self._asked)
+        replace_durably(self._file, json.dumps(asked).encode())
         return True
 
 

@@ -41,8 +41,6 @@ from registry_core.trust.dsse import Envelope
 from registry_core.trust.move import verify_move
 from registry_core.trust.policy import verify_policy
 
-POLICY_KEY = b"current"
-
 
 def apply_entry(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     """Change the tables as `entry` says, or raise and leave the transaction to be aborted."""
@@ -80,10 +78,10 @@ def _registry_created(txn: Writer, root: Root, record: LogRecord, entry: Entry) 
 
 def _policy_set(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     policy = verify_policy(Envelope.from_json(entry.after["envelope"]), root)
-    current = txn.get(Table.POLICY, POLICY_KEY)
+    current = txn.get(Table.POLICY, queries.POLICY_KEY)
     before = str(queries.parsed_policy(current).digest) if current else None
     _require(entry.before == before, entry, "was made under another policy")
-    txn.put(Table.POLICY, POLICY_KEY, policy.encoded)
+    txn.put(Table.POLICY, queries.POLICY_KEY, policy.encoded)
 
 
 def _model_created(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:

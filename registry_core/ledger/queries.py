@@ -32,12 +32,13 @@ class Resolved(msgspec.Struct, frozen=True):
     stage: StageRecord | None
 
 
+POLICY_KEY = b"current"
 parsed_policy = lru_cache(maxsize=8)(Policy.parse)
 """The policy in these bytes. Each change is judged by it, and it seldom changes."""
 
 
 def policy(txn: Reader) -> Policy:
-    data = txn.get(Table.POLICY, b"current")
+    data = txn.get(Table.POLICY, POLICY_KEY)
     if data is None:
         raise NotFound("the registry has no policy yet: run `cachctl init`")
     return parsed_policy(data)

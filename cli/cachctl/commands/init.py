@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from cachctl.output import emit_json, emit_line
+from cachctl.pairs import parse_pairs
 from cachctl.target import Settings, with_settings
 from registry_core.errors import InvalidInput
 
@@ -43,7 +43,10 @@ def command(settings: Settings, path: Path | None, origin: str, options: tuple[s
         raise InvalidInput("a registry is made in a directory: name one, `cachctl init PATH`")
     home = path or settings.home
     registry_core.init(
-        home, origin=origin, origin_options=_pairs(options), actor=settings.actor
+        home,
+        origin=origin,
+        origin_options=parse_pairs("--origin-option", options),
+        actor=settings.actor,
     ).close()
     made = RegistryHome.load(home)
     keys = sorted(made.keyring().names())
@@ -64,13 +67,3 @@ def command(settings: Settings, path: Path | None, origin: str, options: tuple[s
         f"  nodes    give each a copy of {home / 'root.json'}\n"
         f"next: cachctl --registry {home} push DIR --model NAME"
     )
-
-
-def _pairs(options: tuple[str, ...]) -> dict[str, Any]:
-    pairs = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not key or not equals:
-            raise InvalidInput(f"--origin-option {option!r} is not K=V")
-        pairs[key] = value
-    return pairs

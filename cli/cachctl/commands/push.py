@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from cachctl.output import emit_json, emit_line, progress_bars, size_text
+from cachctl.pairs import parse_pairs
 from cachctl.target import Settings, with_settings
-from registry_core.errors import InvalidInput
 
 
 @click.command(name="push")
@@ -36,7 +36,12 @@ def command(
         progress_bars(quiet=bool(settings.as_json)) as progress,
     ):
         report = registry.push(
-            directory, model, tags=_tags(tags), notes=notes, reason=reason, progress=progress
+            directory,
+            model,
+            tags=parse_pairs("--tag", tags),
+            notes=notes,
+            reason=reason,
+            progress=progress,
         )
     version = report.version
     if settings.as_json:
@@ -58,13 +63,3 @@ def command(
         )
     else:
         emit_line(f"these files are {model}/{version.number} already: nothing was uploaded")
-
-
-def _tags(given: tuple[str, ...]) -> dict[str, str]:
-    tags = {}
-    for item in given:
-        key, equals, value = item.partition("=")
-        if not key or not equals:
-            raise InvalidInput(f"--tag {item!r:.80} is not K=V")
-        tags[key] = value
-    return tags
