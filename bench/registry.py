@@ -25,11 +25,12 @@ from blake3 import blake3
 
 import registry_core
 from registry_core import Registry
-from registry_core.control import VersionDraft
+from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain.identifiers import ChunkId, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
-from registry_core.embedded import EmbeddedControl, register_in
-from registry_core.ledger.ledger import Change, Draft
+from registry_core.embedded import EmbeddedControl
+from registry_core.ledger.change import Change
+from registry_core.ledger.draft import Draft
 from registry_core.trust.keys import SigningKey
 from registry_core.trust.oms import sign_version
 
@@ -58,7 +59,7 @@ def fill(registry: Registry, keys: Path, models: int, versions: int) -> float:
 
 
 def _register(draft: VersionDraft, manifest: Manifest, publisher: str, commit: Draft) -> None:
-    register_in(commit, draft, manifest, publisher, CHANGE)
+    register_version(commit, draft, Examined(manifest, publisher), CHANGE)
 
 
 def _manifest_of(content: bytes) -> Manifest:

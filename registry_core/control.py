@@ -7,29 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.move import Move
 from registry_core.domain.policy import Policy, Root
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 from registry_core.trust.dsse import Envelope
-
-
-@dataclass(frozen=True, slots=True)
-class VersionDraft:
-    """A version to register, whose objects are all in the origin. `bundle` is its OMS bundle."""
-
-    model: ModelName
-    manifest: bytes
-    bundle: bytes
-    chunk_bytes: int
-    tags: dict[str, str]
-    notes: str
 
 
 class Control(Protocol):
@@ -62,13 +50,13 @@ class Control(Protocol):
         ...
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard, change: Change
+        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
     ) -> StageRecord:
         """Commit `move`. Without an envelope the authority signs, where the policy lets it."""
         ...
 
     def choose(
-        self, model: ModelName, stage: StageName, guard: Guard, change: Change
+        self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         """Toggle the version in force between the two of the stage's current move."""
         ...

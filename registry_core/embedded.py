@@ -6,29 +6,21 @@ commit depends on runs inside its transaction.
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 
-from registry_core.control import VersionDraft
+from registry_core.changes.stages import ChoiceStep, MoveStep, StageStep, change_stages
+from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain import limits
-from registry_core.domain.entry import TAG_BYTES, Entry, EntryType
-from registry_core.domain.identifiers import (
-    Digest,
-    Guard,
-    ModelName,
-    StageName,
-    VersionRef,
-)
+from registry_core.domain.entry import Entry
+from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
-from registry_core.domain.packs import decode_hint
+from registry_core.domain.packs import PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
-from registry_core.domain.stage import EMPTY
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
-from registry_core.ledger import queries, subjects
-from registry_core.ledger.apply import stage_json
-from registry_core.ledger.ledger import Change, Draft, Ledger
+from registry_core.ledger import queries
+from registry_core.ledger.change import Change
+from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
@@ -100,26 +92,28 @@ class EmbeddedControl:
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         manifest = Manifest.parse(draft.manifest)
         publisher = verify_version(draft.bundle, manifest, self.policy().keys_of(PUBLISHER))
-        self._require_in_origin(manifest, draft.bundle)
-        return self.ledger.commit(
-            lambda commit: register_in(commit, draft, manifest, publisher, change)
-        )
+        packs = self._require_in_origin(manifest, draft.bundle)
+        examined = Examined(manifest, publisher, packs=packs)
+        return self.ledger.commit(lambda commit: register_version(commit, draft, examined, change))
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard, change: Change
+        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
     ) -> StageRecord:
-        signed = envelope or self._sign(move)
-        return self.ledger.commit(lambda commit: _move(commit, move, signed, guard, change))
+        return self.change_stages([MoveStep(move, envelope or self.sign(move), guard)], change)[0]
 
     def choose(
-        self, model: ModelName, stage: StageName, guard: Guard, change: Change
+        self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
-        return self.ledger.commit(lambda commit: _choose(commit, model, stage, guard, change))
+        return self.change_stages([ChoiceStep(model, stage, guard)], change)[0]
+
+    def change_stages(self, steps: Sequence[StageStep], change: Change) -> list[StageRecord]:
+        return self.ledger.commit(lambda commit: change_stages(commit, steps, change))
 
     def close(self) -> None:
         self.ledger.close()
 
-    def _sign(self, move: Move) -> Envelope:
+    def sign(self, move: Move) -> Envelope:
+        """The move signed by this process, where the policy lets it."""
         rule = self.policy().rule_for(move.model, move.stage)
         if rule.role != STAGER or self._stager is None:
             raise Unauthorized(
@@ -128,115 +122,23 @@ class EmbeddedControl:
             )
         return sign_move(move, self._stager)
 
-    def _require_in_origin(self, manifest: Manifest, bundle: bytes) -> None:
-        """Everything a node will ask the origin for is there, before anybody can promote it."""
+    def _require_in_origin(self, manifest: Manifest, bundle: bytes) -> set[PackName]:
+        """Everything a node will ask the origin for is there, before anybody can promote it; the
+        packs that its chunks lie in."""
         stored = self._origin.get(manifest_key(manifest.digest), bytes_max=limits.MANIFEST_MAX)
         if stored != manifest.encoded:
             raise IntegrityError(f"the origin holds another manifest under {manifest.digest}")
         if self._origin.get(bundle_key(manifest.digest), bytes_max=limits.BUNDLE_MAX) != bundle:
             raise IntegrityError(f"the origin holds another bundle for {manifest.digest}")
         hint = decode_hint(self._origin.get(hint_key(manifest.digest), bytes_max=limits.HINT_MAX))
-        ends: dict[str, int] = {}
+        ends: dict[PackName, int] = {}
         for chunk in manifest.unique_chunks.values():
             place = hint.get(chunk.id)
             if place is None or place.length != chunk.length:
                 raise InvalidInput(f"the packs hint does not say where chunk {chunk.id} lies")
-            key = pack_key(place.pack)
-            ends[key] = max(ends.get(key, 0), place.offset + place.length)
-        for key, end in ends.items():
-            size = self._origin.size(key)
+            ends[place.pack] = max(ends.get(place.pack, 0), place.offset + place.length)
+        for pack, end in ends.items():
+            size = self._origin.size(pack_key(pack))
             if size is None or size < end:
-                raise NotFound(f"the origin lacks {key}, or part of it: push again")
-
-
-def register_in(
-    commit: Draft, draft: VersionDraft, manifest: Manifest, publisher: str, change: Change
-) -> tuple[VersionRecord, bool]:
-    owner = _model_or_new(commit, draft.model, change)
-    number = queries.find_number(commit.txn, draft.model, manifest.digest)
-    if number is not None:
-        return queries.version(commit.txn, draft.model, number), False
-    number = owner.last_number + 1
-    after = {
-        "model": draft.model.text,
-        "number": number,
-        "digest": str(manifest.digest),
-        "bytes": manifest.size,
-        "files": len(manifest.files),
-        "chunk_bytes": draft.chunk_bytes,
-        "bundle": hashlib.sha256(draft.bundle).hexdigest(),
-        "publisher": publisher,
-        "tags": draft.tags,
-        "notes": draft.notes,
-    }
-    commit.append(
-        EntryType.VERSION_REGISTERED,
-        subjects.of_version(draft.model, number),
-        tag=bytes.fromhex(owner.tag),
-        before=None,
-        after=after,
-        change=change,
-    )
-    return queries.version(commit.txn, draft.model, number), True
-
-
-def _model_or_new(commit: Draft, model: ModelName, change: Change) -> ModelRecord:
-    found = queries.find_model(commit.txn, model)
-    if found is not None:
-        return found
-    commit.append(
-        EntryType.MODEL_CREATED,
-        subjects.of_model(model),
-        tag=os.urandom(TAG_BYTES),
-        before=None,
-        after={"name": model.text},
-        change=change,
-    )
-    return queries.model(commit.txn, model)
-
-
-def _move(
-    commit: Draft, move: Move, envelope: Envelope, guard: Guard, change: Change
-) -> StageRecord:
-    owner = queries.model(commit.txn, move.model)
-    known = queries.stage(commit.txn, move.model, move.stage)
-    before = known.state if known else EMPTY
-    before.require(guard, f"{move.model}@{move.stage}")
-    if envelope.payload != move.statement():
-        raise InvalidInput("the envelope signs another move than the one that was asked for")
-    after = before.after_move(move)
-    commit.append(
-        EntryType.STAGE_MOVED,
-        subjects.of_stage(move.model, move.stage),
-        tag=bytes.fromhex(owner.tag),
-        before=stage_json(before),
-        after=(stage_json(after) or {}) | {"envelope": envelope.to_json()},
-        change=change,
-    )
-    return _stage(commit, move.model, move.stage)
-
-
-def _choose(
-    commit: Draft, model: ModelName, stage: StageName, guard: Guard, change: Change
-) -> StageRecord:
-    owner = queries.model(commit.txn, model)
-    known = queries.stage(commit.txn, model, stage)
-    before = known.state if known else EMPTY
-    before.require(guard, f"{model}@{stage}")
-    after = before.after_choice(f"{model}@{stage}")
-    commit.append(
-        EntryType.STAGE_CHOSEN,
-        subjects.of_stage(model, stage),
-        tag=bytes.fromhex(owner.tag),
-        before=stage_json(before),
-        after=stage_json(after),
-        change=change,
-    )
-    return _stage(commit, model, stage)
-
-
-def _stage(commit: Draft, model: ModelName, stage: StageName) -> StageRecord:
-    made = queries.stage(commit.txn, model, stage)
-    if made is None:
-        raise NotFound(f"{model}@{stage} has no move")
-    return made
+                raise NotFound(f"the origin lacks {pack_key(pack)}, or part of it: push again")
+        return set(ends)

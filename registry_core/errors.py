@@ -43,6 +43,18 @@ class Conflict(RegistryError):
     code = "conflict"
 
 
+class EvidenceMissing(Conflict):
+    """A version lacks what the policy demands of it for this stage. Helps once it has it."""
+
+    code = "evidence_missing"
+
+
+class IdempotencyMismatch(RegistryError):
+    """An Idempotency-Key was used before for another request (HTTP 422). Use a new key."""
+
+    code = "idempotency_mismatch"
+
+
 class GuardMissing(RegistryError):
     """A protected stage was to be changed without an expected `generation.choice` (HTTP 428)."""
 

@@ -27,7 +27,9 @@ from registry_core.domain.entry import REGISTRY_TAG, EntryType
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import Conflict, InvalidInput, LedgerUnavailable, NotFound
 from registry_core.ledger import log, subjects
-from registry_core.ledger.ledger import Change, Draft, Ledger
+from registry_core.ledger.change import Change
+from registry_core.ledger.draft import Draft
+from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.origin.store import Origin
 from registry_core.trust.keys import Keyring, SigningKey

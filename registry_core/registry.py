@@ -26,7 +26,7 @@ from registry_core.domain.move import Move
 from registry_core.domain.policy import PUBLISHER, STAGER
 from registry_core.domain.stage import EMPTY
 from registry_core.errors import NotFound
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 from registry_core.origin.store import Origin

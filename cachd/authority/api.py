@@ -22,7 +22,7 @@ from cachd.authority.middleware import problem_response
 from cachd.authority.operations import Operation
 from cachd.control import documents, log_frames
 from cachd.control.reports import NodeReport, NodesBody, ReportAnswer
-from registry_core.control import VersionDraft
+from registry_core.changes.versions import VersionDraft
 from registry_core.domain import limits
 from registry_core.domain.identifiers import (
     Digest,

@@ -11,7 +11,7 @@ import msgspec
 
 from registry_core.domain.entry import Entry
 from registry_core.errors import InvalidInput
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.change import Change
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 
 T = TypeVar("T")

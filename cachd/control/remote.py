@@ -18,14 +18,14 @@ from cachd.control.documents import ChangeBody
 from cachd.control.http import HttpClient
 from cachd.control.log_frames import CHECKPOINT, FrameParser
 from cachd.control.reports import NodesBody, SeenReport
-from registry_core.control import VersionDraft
+from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry, EntryType, LogRecord
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import NotFound
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
 from registry_core.origin.store import Origin
@@ -107,7 +107,7 @@ class RemoteControl:
         return answer.version, answer.created
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard, change: Change
+        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
     ) -> StageRecord:
         signed = envelope or Envelope(PAYLOAD_TYPE, move.statement(), ())
         body = documents.MoveBody(signed.to_json(), ChangeBody.of(change))
@@ -115,7 +115,7 @@ class RemoteControl:
         return self._post(StageRecord, path, body, guard)
 
     def choose(
-        self, model: ModelName, stage: StageName, guard: Guard, change: Change
+        self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         body = documents.ChoiceBody(ChangeBody.of(change))
         return self._post(StageRecord, f"/v1/models/{model}/stages/{stage}/choice", body, guard)

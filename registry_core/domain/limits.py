@@ -20,6 +20,11 @@ NOTES_CHARS_MAX = 64 * KIB
 REASON_CHARS_MAX = 1024
 ACTOR_CHARS_MAX = 256
 
+# Metadata
+LINEAGE_CHARS_MAX = 1024
+SCHEMA_BYTES_MAX = 64 * KIB
+CHANGED_FIELDS_MAX = 128
+
 # Chunks: fixed when the first version of a model is pushed, then kept along its line.
 CHUNK_SMALL = 1 * MIB
 CHUNK_DEFAULT = 4 * MIB
@@ -47,6 +52,22 @@ GGUF_KV_MAX = 65_536
 GGUF_STRING_MAX = 16 * MIB
 GGUF_ARRAY_MAX = 16 * MIB  # items: vocabularies have hundreds of thousands
 GGUF_HEADER_MAX = 256 * MIB
+
+# Requests
+REQUEST_ID_CHARS_MAX = 128
+REQUESTS_REPLAYED_MS = 24 * 3600 * 1000
+STAGES_PER_REQUEST_MAX = 64
+COMMITS_PER_BATCH_MAX = 64
+"""Group commit: changes of as many callers share one transaction."""
+
+# Proposals
+PROPOSALS_PER_STAGE_MAX = 64
+
+# Garbage
+INTENT_MS_MAX = 24 * 3600 * 1000
+"""A push that took longer than this is taken for dead."""
+CONDEMNED_MS_MIN = 3600 * 1000
+"""So long a condemned pack is left alone before it is deleted."""
 
 # Log
 ENTRY_BODY_MAX = 1 * MIB

@@ -1,40 +1,69 @@
 """Policy: whose keys count for what, and the root that policies are trusted by. Pure documents.
 
 A policy lists public keys (by key id, the SHA-256 of their PEM), gives them roles, and has one
-rule per model and stage pattern (first match wins): which role signs a move, how many of them,
-and whether a change must carry a guard. Owners sign it (`registry_core.trust.policy`).
+rule per model and stage pattern (first match wins): which role signs a move and how many of them,
+how many approvers besides the author, on what evidence, and whether a change must carry a guard.
+Owners sign it (`registry_core.trust.policy`).
 Format: docs/FORMATS.md, "Policy and root".
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from registry_core.domain import canonical, limits
+from registry_core.domain.evidence import NO_EVIDENCE, Evidence
 from registry_core.domain.identifiers import Digest, ModelName, StageName, parse_hex32
 from registry_core.errors import InvalidInput
 
 POLICY_FORMAT = "cachd.policy/1"
 ROOT_FORMAT = "cachd.root/1"
-PUBLISHER, PROMOTER, STAGER = "publisher", "promoter", "stager"
+PUBLISHER, PROMOTER, APPROVER, STAGER = "publisher", "promoter", "approver", "stager"
 ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class StageRule:
-    """Moves of `model`@`stage` (names or `*`) need `threshold` signatures by keys of `role`."""
+    """Moves of `model`@`stage` (names or `*`) need `threshold` signatures by keys of `role`, and
+    `approvals` by keys of the role `approver`, the move's author not counted."""
 
     model: str
     stage: str
     role: str
     threshold: int
     protected: bool
+    approvals: int = 0
+    approver: str = APPROVER
+    evidence: Evidence = NO_EVIDENCE
 
     def matches(self, model: ModelName, stage: StageName) -> bool:
         return self.model in (ANY, model.text) and self.stage in (ANY, stage.text)
+
+    def to_json(self) -> dict[str, Any]:
+        made: dict[str, Any] = {
+            "model": self.model,
+            "stage": self.stage,
+            "role": self.role,
+            "threshold": self.threshold,
+            "protected": self.protected,
+        }
+        if self.approvals:
+            made |= {"approvals": self.approvals, "approver": self.approver}
+        if self.evidence != NO_EVIDENCE:
+            made["evidence"] = self.evidence.to_json()
+        return made
+
+    @classmethod
+    def from_json(cls, doc: Mapping[str, Any]) -> StageRule:
+        fields = dict(doc)
+        evidence = fields.pop("evidence", None)
+        return cls(
+            **fields, evidence=Evidence.from_json(evidence) if evidence is not None else NO_EVIDENCE
+        )
 
 
 @dataclass(frozen=True)
@@ -54,16 +83,7 @@ class Policy:
                 "registry": self.registry,
                 "keys": self.keys,
                 "roles": {role: list(ids) for role, ids in self.roles.items()},
-                "rules": [
-                    {
-                        "model": rule.model,
-                        "stage": rule.stage,
-                        "role": rule.role,
-                        "threshold": rule.threshold,
-                        "protected": rule.protected,
-                    }
-                    for rule in self.rules
-                ],
+                "rules": [rule.to_json() for rule in self.rules],
             }
         )
 
@@ -91,7 +111,7 @@ class Policy:
                 doc["registry"],
                 _parse_keys(doc["keys"]),
                 {role: tuple(ids) for role, ids in doc["roles"].items()},
-                tuple(StageRule(**rule) for rule in doc["rules"]),
+                tuple(StageRule.from_json(rule) for rule in doc["rules"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"policy is not well formed: {error}") from error
@@ -174,3 +194,15 @@ def _check(policy: Policy) -> None:
             )
         if type(rule.protected) is not bool:
             raise InvalidInput("policy: 'protected' is not true or false")
+        _check_approvals(policy, rule)
+
+
+def _check_approvals(policy: Policy, rule: StageRule) -> None:
+    if rule.approvals == 0 and rule.approver == APPROVER:
+        return
+    count = len(policy.roles.get(rule.approver, ()))
+    if type(rule.approvals) is not int or not 1 <= rule.approvals <= count:
+        raise InvalidInput(
+            f"policy: rule {rule.model}@{rule.stage} needs {rule.approvals} approvals and the role "
+            f"{rule.approver!r:.40} has {count} keys"
+        )

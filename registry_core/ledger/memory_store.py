@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from types import TracebackType
 
-from registry_core.ledger.store import Reader, Table
+from registry_core.ledger.store import Reader, Table, Writer
 
 
 class MemoryStore:
@@ -62,6 +62,16 @@ class Overlay:
 
     def delete(self, table: Table, key: bytes) -> None:
         self._changed[table][key] = None
+
+    def flush(self, below: Writer) -> None:
+        """Make the changes in `below`, which the overlay lies on."""
+        for table, changed in self._changed.items():
+            for key, value in changed.items():
+                if value is None:
+                    below.delete(table, key)
+                else:
+                    below.put(table, key, value)
+        self._changed = {table: {} for table in Table}
 
 
 class _MemoryTransaction:

@@ -13,12 +13,16 @@ from registry_core.domain.policy import Policy
 from registry_core.errors import NotFound
 from registry_core.ledger.records import (
     ModelRecord,
+    ProposalRecord,
+    RequestRecord,
     StageRecord,
     VersionRecord,
     decode,
     digest_key,
     model_key,
     of_model,
+    proposal_key,
+    request_key,
     stage_key,
     version_key,
 )
@@ -92,6 +96,35 @@ def stages(txn: Reader, name: ModelName | None = None) -> Iterator[StageRecord]:
         yield decode(StageRecord, data)
 
 
+def proposals(txn: Reader, name: ModelName | None = None) -> Iterator[ProposalRecord]:
+    for _, data in txn.scan(Table.PROPOSALS, of_model(name) if name else b""):
+        yield decode(ProposalRecord, data)
+
+
+def find_proposal(
+    txn: Reader, name: ModelName, stage_name: StageName, proposal_id: str
+) -> ProposalRecord | None:
+    data = txn.get(Table.PROPOSALS, proposal_key(name, stage_name, proposal_id))
+    return None if data is None else decode(ProposalRecord, data)
+
+
+def proposal(
+    txn: Reader, name: ModelName, stage_name: StageName, proposal_id: str
+) -> ProposalRecord:
+    found = find_proposal(txn, name, stage_name, proposal_id)
+    if found is None:
+        raise NotFound(
+            f"there is no proposal {proposal_id:.40} for {name}@{stage_name} (any more): "
+            "`cachctl proposals` lists what is open"
+        )
+    return found
+
+
+def find_request(txn: Reader, actor: str, request_id: str) -> RequestRecord | None:
+    data = txn.get(Table.REQUESTS, request_key(actor, request_id))
+    return None if data is None else decode(RequestRecord, data)
+
+
 def history(txn: Reader, name: ModelName, *, newest: int) -> list[Entry]:
     """The newest entries about a model and all that is its, newest first."""
     found: list[Entry] = []
@@ -130,4 +163,7 @@ def resolve(txn: Reader, ref: VersionRef) -> Resolved:
         if number is None:
             raise NotFound(f"{ref.model} has no version {ref.digest}")
         return Resolved(version(txn, ref.model, number), None)
-    return Resolved(version(txn, ref.model, ref.number or 0), None)
+    numbered = version(txn, ref.model, ref.number or 0)
+    if numbered.deleted_ms:
+        raise NotFound(f"{ref.model}/{ref.number} was deleted: `cachctl history` says by whom")
+    return Resolved(numbered, None)

@@ -5,7 +5,9 @@ Values are canonical JSON, so that a digest over the tables is the same everywhe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +22,8 @@ _decoders: dict[type[msgspec.Struct], Callable[[bytes], Any]] = {}
 
 
 class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`chunk_bytes` is 0 until the first version fixes it. `tag` is hex of 16 bytes."""
+    """`chunk_bytes` is 0 until the first version fixes it. `tag` is hex of 16 bytes. `retention`
+    may hold `keep_newest` (versions) and `keep_days`."""
 
     name: str
     tag: str
@@ -28,10 +31,14 @@ class ModelRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     last_number: int
     created_ms: int
     sequence: int
+    notes: str = ""
+    tags: dict[str, str] = {}
+    retention: dict[str, int] = {}
 
 
-class VersionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`digest` is the version's identity, `bundle` the SHA-256 (hex) of its OMS bundle."""
+class VersionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`digest` is the version's identity, `bundle` the SHA-256 (hex) of its OMS bundle. Metrics are
+    decimal text (`registry_core.domain.metadata`). `deleted_ms` is 0 while the version is there."""
 
     model: str
     number: int
@@ -41,11 +48,16 @@ class VersionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chunk_bytes: int
     bundle: str
     publisher: str
+    formats: list[str] = []
     tags: dict[str, str]
     notes: str
+    metrics: dict[str, str] = {}
+    lineage: dict[str, str] = {}
+    schema: Any = None
     created_ms: int
     actor: str
     sequence: int
+    deleted_ms: int = 0
 
     @property
     def point(self) -> VersionPoint:
@@ -93,8 +105,66 @@ class StageRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return StageState(self.generation, self.choice, self.version.point, previous)
 
 
+class SignerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who put signatures to a proposal (`keys`, key ids), when, and why."""
+
+    actor: str
+    keys: list[str]
+    time_ms: int
+    sequence: int
+    reason: str
+
+
+class ProposalRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A move that still lacks signatures. `id` is the first 16 hex digits of the SHA-256 of its
+    statement; `envelope` (canonical JSON) grows by each approval; the first signer is the author.
+    """
+
+    model: str
+    stage: str
+    id: str
+    generation: int
+    version: PointRecord
+    previous: PointRecord | None
+    envelope: str
+    signers: list[SignerRecord]
+    sequence: int
+
+
+class RequestRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a request with an Idempotency-Key has made: entries `first` to `last`. `body` is the
+    SHA-256 (hex) of what was asked."""
+
+    body: str
+    first: int
+    last: int
+    time_ms: int
+
+
+class IntentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A push that began and has not ended: packs as young as it are not garbage."""
+
+    model: str
+    actor: str
+    time_ms: int
+    sequence: int
+
+
+class CondemnedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pack that nothing refers to, and that nothing may come to refer to any more."""
+
+    time_ms: int
+    sequence: int
+
+
 def encode(record: msgspec.Struct) -> bytes:
-    return canonical.encode(msgspec.to_builtins(record))
+    """Fields that have a default are left out where they have it: so a field can be added without
+    another encoding of the records that lack it."""
+    shown: dict[str, Any] = msgspec.to_builtins(record)
+    for name, default in _defaults(type(record)).items():
+        if shown[name] == default:
+            del shown[name]
+    return canonical.encode(shown)
 
 
 def decode(kind: type[R], data: bytes) -> R:
@@ -103,6 +173,17 @@ def decode(kind: type[R], data: bytes) -> R:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
     record: R = decoder(data)
     return record
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    return {
+        field.name: field.default_factory()
+        if field.default_factory is not msgspec.NODEFAULT
+        else field.default
+        for field in msgspec.structs.fields(kind)
+        if not field.required
+    }
 
 
 def model_key(model: ModelName) -> bytes:
@@ -121,6 +202,15 @@ def stage_key(model: ModelName, stage: StageName) -> bytes:
     return model.text.encode() + b"\0" + stage.text.encode()
 
 
+def proposal_key(model: ModelName, stage: StageName, proposal: str) -> bytes:
+    return of_stage(model, stage) + proposal.encode()
+
+
+def request_key(actor: str, request_id: str) -> bytes:
+    """Hashed, since actors are long and of any script: 32 bytes."""
+    return hashlib.sha256(actor.encode() + b"\0" + request_id.encode()).digest()
+
+
 def history_key(model: ModelName, sequence: int) -> bytes:
     return model.text.encode() + b"\0" + sequence.to_bytes(8, "big")
 
@@ -128,3 +218,8 @@ def history_key(model: ModelName, sequence: int) -> bytes:
 def of_model(model: ModelName) -> bytes:
     """Prefix of all keys of one model in the tables keyed by model first."""
     return model.text.encode() + b"\0"
+
+
+def of_stage(model: ModelName, stage: StageName) -> bytes:
+    """Prefix of all keys of one stage in the tables keyed by stage first."""
+    return stage_key(model, stage) + b"\0"

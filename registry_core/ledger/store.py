@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Table(StrEnum):
-    """LOG, TREE and META are the log; the others are derived from it and can be replayed."""
+    """LOG, TREE and META are the log; DERIVED can be replayed from it; SOFT is not in the log."""
 
     META = "meta"
     LOG = "log"
@@ -24,6 +24,15 @@ class Table(StrEnum):
     STAGES = "stages"
     HISTORY = "history"
     POLICY = "policy"
+    INDEX = "index"
+    PROPOSALS = "proposals"
+    REQUESTS = "requests"
+    INTENTS = "intents"
+    CONDEMNED = "condemned"
+    OWNERS = "owners"
+    CONSUMERS = "consumers"
+    DELIVERIES = "deliveries"
+    REPORTS = "reports"
 
 
 DERIVED = (
@@ -33,7 +42,14 @@ DERIVED = (
     Table.STAGES,
     Table.HISTORY,
     Table.POLICY,
+    Table.INDEX,
+    Table.PROPOSALS,
+    Table.REQUESTS,
+    Table.INTENTS,
+    Table.CONDEMNED,
 )
+SOFT = (Table.OWNERS, Table.CONSUMERS, Table.DELIVERIES, Table.REPORTS)
+assert len(Table) == 3 + len(DERIVED) + len(SOFT)
 
 
 class Reader(Protocol):

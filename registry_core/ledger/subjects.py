@@ -4,11 +4,14 @@ registry                       the registry itself
 model/NAME                     a model
 model/NAME/version/3           a version
 model/NAME/stage/production    a stage
+model/NAME/push/1f0e…          a push, by its random id (32 hex digits)
 """
 
 from __future__ import annotations
 
-from registry_core.domain.identifiers import ModelName, StageName
+import re
+
+from registry_core.domain.identifiers import ModelName, StageName, parse_version_number
 from registry_core.errors import InvalidInput
 
 REGISTRY = "registry"
@@ -26,6 +29,10 @@ def of_stage(model: ModelName, stage: StageName) -> str:
     return f"model/{model}/stage/{stage}"
 
 
+def of_push(model: ModelName, intent: bytes) -> str:
+    return f"model/{model}/push/{intent.hex()}"
+
+
 def model_of(subject: str) -> ModelName | None:
     """The model a subject belongs to; None for the registry itself."""
     if subject == REGISTRY:
@@ -37,7 +44,24 @@ def model_of(subject: str) -> ModelName | None:
 
 
 def stage_of(subject: str) -> tuple[ModelName, StageName]:
+    model, stage = _parts(subject, "stage")
+    return model, StageName.parse(stage)
+
+
+def version_of(subject: str) -> tuple[ModelName, int]:
+    model, number = _parts(subject, "version")
+    return model, parse_version_number(number)
+
+
+def push_of(subject: str) -> tuple[ModelName, bytes]:
+    model, intent = _parts(subject, "push")
+    if not re.fullmatch(r"[0-9a-f]{32}", intent):
+        raise InvalidInput(f"subject {subject!r:.150} is not a push")
+    return model, bytes.fromhex(intent)
+
+
+def _parts(subject: str, kind: str) -> tuple[ModelName, str]:
     parts = subject.split("/")
-    if len(parts) != 4 or parts[0] != "model" or parts[2] != "stage":
-        raise InvalidInput(f"subject {subject!r:.150} is not a stage")
-    return ModelName.parse(parts[1]), StageName.parse(parts[3])
+    if len(parts) != 4 or parts[0] != "model" or parts[2] != kind:
+        raise InvalidInput(f"subject {subject!r:.150} is not a {kind}")
+    return ModelName.parse(parts[1]), parts[3]

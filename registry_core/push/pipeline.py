@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry_core.control import Control, VersionDraft
+from registry_core.changes.versions import VersionDraft
+from registry_core.control import Control
 from registry_core.domain import limits
 from registry_core.domain.chunking import chunk_bytes_for
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName
@@ -18,7 +19,7 @@ from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import Location, PackName, decode_hint, encode_hint
 from registry_core.domain.policy import PUBLISHER
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
-from registry_core.ledger.ledger import Change
+from registry_core.ledger.change import Change
 from registry_core.ledger.records import VersionRecord
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin

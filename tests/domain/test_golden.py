@@ -228,8 +228,9 @@ def test_root() -> None:
 
 MODEL_RECORD = ModelRecord("fraud", TAG.hex(), 1 << 20, 1, 1_700_000_000_123, 7)
 VERSION_RECORD = VersionRecord(
-    "fraud", 1, str(FIRST), 11, 2, 1 << 20, "44" * 32, KEY_1, {"k": "v"}, "",
-    1_700_000_000_123, "ann", 8,
+    model="fraud", number=1, digest=str(FIRST), bytes=11, files=2, chunk_bytes=1 << 20,
+    bundle="44" * 32, publisher=KEY_1, tags={"k": "v"}, notes="", created_ms=1_700_000_000_123,
+    actor="ann", sequence=8,
 )  # fmt: skip
 STAGE_RECORD = StageRecord(
     "fraud", "production", 1, 0, PointRecord(1, str(FIRST)), None, 9, 9,

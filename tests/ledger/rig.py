@@ -9,16 +9,18 @@ from pathlib import Path
 import lmdb
 from blake3 import blake3
 
-from registry_core.control import VersionDraft
+from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain.entry import REGISTRY_TAG, EntryType, LogRecord
 from registry_core.domain.identifiers import ChunkId, Guard, ModelName, StageName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move
 from registry_core.domain.stage import EMPTY
-from registry_core.embedded import EmbeddedControl, register_in
+from registry_core.embedded import EmbeddedControl
 from registry_core.ledger import log, queries, subjects
+from registry_core.ledger.change import Change
 from registry_core.ledger.check import CheckReport, check_ledger
-from registry_core.ledger.ledger import Change, Draft, Ledger
+from registry_core.ledger.draft import Draft
+from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.lmdb_store import _checksum
 from registry_core.ledger.records import StageRecord, VersionRecord
 from registry_core.ledger.store import Store, Table
@@ -59,7 +61,9 @@ class Books:
         bundle = sign_version(manifest, model.text, PUBLISHER)
         draft = VersionDraft(model, manifest.encoded, bundle, 1 << 20, {}, "")
         made, created = self.ledger.commit(
-            lambda commit: register_in(commit, draft, manifest, PUBLISHER.key_id, CHANGE)
+            lambda commit: register_version(
+                commit, draft, Examined(manifest, PUBLISHER.key_id), CHANGE
+            )
         )
         assert created
         return made

@@ -22,8 +22,10 @@ from registry_core.errors import (
     Unauthorized,
 )
 from registry_core.ledger import log, queries, subjects
+from registry_core.ledger.change import Change
 from registry_core.ledger.digest import tables_digest
-from registry_core.ledger.ledger import Change, Draft, Ledger
+from registry_core.ledger.draft import Draft
+from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.memory_store import MemoryStore
 from registry_core.ledger.replica import Replica
 from registry_core.trust.keys import SigningKey

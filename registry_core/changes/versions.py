@@ -1,0 +1,142 @@
+"""Registering, annotating and deleting versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from registry_core.changes.models import model_or_new
+from registry_core.domain.entry import EntryType
+from registry_core.domain.identifiers import ModelName
+from registry_core.domain.manifest import Manifest
+from registry_core.domain.metadata import VERSION_FIELDS, changed
+from registry_core.domain.packs import PackName
+from registry_core.errors import Conflict, NotFound
+from registry_core.ledger import queries, subjects
+from registry_core.ledger.change import Change
+from registry_core.ledger.draft import Draft
+from registry_core.ledger.entries.version_entries import named_by, registered
+from registry_core.ledger.records import VersionRecord
+from registry_core.ledger.store import Table
+
+
+@dataclass(frozen=True, slots=True)
+class VersionDraft:
+    """A version to register, whose objects are all in the origin. `bundle` is its OMS bundle."""
+
+    model: ModelName
+    manifest: bytes
+    bundle: bytes
+    chunk_bytes: int
+    tags: dict[str, str]
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was found out about a draft before its commit: who published it, what kinds of files it
+    holds, and the packs that its chunks lie in."""
+
+    manifest: Manifest
+    publisher: str
+    formats: Collection[str] = ()
+    packs: Collection[PackName] = ()
+
+
+def register_version(
+    commit: Draft, draft: VersionDraft, examined: Examined, change: Change
+) -> tuple[VersionRecord, bool]:
+    """The version, and whether it was created (False: the model had these files already)."""
+    earlier = commit.recall(change)
+    if earlier is not None:
+        return registered(_first(earlier, EntryType.VERSION_REGISTERED)), True
+    _refuse_condemned(commit, examined.packs)
+    owner = model_or_new(commit, draft.model, change)
+    number = queries.find_number(commit.txn, draft.model, examined.manifest.digest)
+    if number is not None:
+        return queries.version(commit.txn, draft.model, number), False
+    number = owner.last_number + 1
+    after = {
+        "model": draft.model.text,
+        "number": number,
+        "digest": str(examined.manifest.digest),
+        "bytes": examined.manifest.size,
+        "files": len(examined.manifest.files),
+        "chunk_bytes": draft.chunk_bytes,
+        "bundle": hashlib.sha256(draft.bundle).hexdigest(),
+        "publisher": examined.publisher,
+        "formats": sorted(examined.formats),
+        "tags": draft.tags,
+        "notes": draft.notes,
+    }
+    commit.append(
+        EntryType.VERSION_REGISTERED,
+        subjects.of_version(draft.model, number),
+        tag=bytes.fromhex(owner.tag),
+        before=None,
+        after=after,
+        change=change,
+    )
+    return queries.version(commit.txn, draft.model, number), True
+
+
+def annotate_version(
+    commit: Draft, model: ModelName, number: int, fields: Mapping[str, Any], change: Change
+) -> VersionRecord:
+    """Set fields of a version, or take them away where the value is None."""
+    if commit.recall(change) is None:
+        known = require_there(queries.version(commit.txn, model, number))
+        before, _ = changed(msgspec.to_builtins(known), fields, VERSION_FIELDS)
+        _append(commit, known, EntryType.VERSION_ANNOTATED, before, dict(fields), change)
+    return queries.version(commit.txn, model, number)
+
+
+def delete_version(commit: Draft, model: ModelName, number: int, change: Change) -> VersionRecord:
+    """Leave a tombstone: the number is never used again, gc may take the files."""
+    if commit.recall(change) is None:
+        known = require_there(queries.version(commit.txn, model, number))
+        holder = named_by(commit.txn, known)
+        if holder is not None:
+            raise Conflict(
+                f"{model}/{number} cannot be deleted: {holder} names it. Promote other versions "
+                "until the stage has neither as current nor as previous version"
+            )
+        _append(commit, known, EntryType.VERSION_DELETED, {"digest": known.digest}, None, change)
+    return queries.version(commit.txn, model, number)
+
+
+def require_there(version: VersionRecord) -> VersionRecord:
+    if version.deleted_ms:
+        raise NotFound(f"{version.model}/{version.number} was deleted")
+    return version
+
+
+def _append(
+    commit: Draft, version: VersionRecord, kind: EntryType, before: Any, after: Any, change: Change
+) -> None:
+    model = ModelName(version.model)
+    commit.append(
+        kind,
+        subjects.of_version(model, version.number),
+        tag=bytes.fromhex(queries.model(commit.txn, model).tag),
+        before=before,
+        after=after,
+        change=change,
+    )
+
+
+def _first(entries: list[Any], kind: EntryType) -> Any:
+    return next(entry for entry in entries if entry.type is kind)
+
+
+def _refuse_condemned(commit: Draft, packs: Collection[PackName]) -> None:
+    for pack in packs:
+        if commit.txn.get(Table.CONDEMNED, pack.raw) is not None:
+            raise Conflict(
+                f"pack {pack} is about to be deleted as garbage: push again, which uploads its "
+                "chunks anew"
+            )
