@@ -1,6 +1,6 @@
 """The process that owns the writable ledger and serves the control API.
 
-api         the operations: one method each, over the embedded control
+api         the operations, a class per kind of thing
 operations  the table of operations, from which routes and the OpenAPI document are made
 openapi     the document
 guards      If-Match and ETag

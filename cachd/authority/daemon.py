@@ -16,7 +16,12 @@ import structlog
 from aiohttp import web
 
 import registry_core
-from cachd.authority.api import ControlApi
+from cachd.authority.api.fleet import FleetApi
+from cachd.authority.api.log import LogApi
+from cachd.authority.api.models import ModelsApi
+from cachd.authority.api.registry import RegistryApi
+from cachd.authority.api.stages import StagesApi
+from cachd.authority.api.writes import Writes
 from cachd.authority.fleet import Fleet
 from cachd.authority.log_watch import LogWatch
 from cachd.authority.middleware import problems
@@ -42,12 +47,13 @@ class Authority:
             raise TypeError(control)
         self._ledger = control.ledger
         self._watch = LogWatch()
-        self.api = ControlApi(
-            control,
-            self._registry.origin,
-            dict(config.origin_options),
-            Fleet(clock_ms),
-            self._watch,
+        self._writes = Writes(self._watch)
+        self._apis = (
+            RegistryApi(control, dict(config.origin_options)),
+            ModelsApi(control, self._registry.origin, self._writes),
+            StagesApi(control, self._writes),
+            FleetApi(control, Fleet(clock_ms)),
+            LogApi(control.ledger, self._watch),
         )
         self._runner: web.AppRunner | None = None
         self._idle: asyncio.Task[None] | None = None
@@ -79,12 +85,13 @@ class Authority:
         self._watch.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._writes.close()
         self._registry.close()
         _log.info("authority stopped")
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[problems], client_max_size=REQUEST_BODY_MAX)
-        operations = self.api.operations()
+        operations = [one for api in self._apis for one in api.operations()]
         for operation in operations:
             app.router.add_route(operation.method, operation.path, operation.handler)
         document = openapi_document(operations, package_version("cachd"))

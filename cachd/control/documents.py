@@ -24,9 +24,6 @@ class ChangeBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: str = ""
     request_id: str = ""
 
-    def change(self) -> Change:
-        return Change(self.actor, self.reason, self.request_id)
-
     @classmethod
     def of(cls, change: Change) -> ChangeBody:
         return cls(change.actor, change.reason, change.request_id)
@@ -53,6 +50,21 @@ class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
 class ChoiceBody(msgspec.Struct, forbid_unknown_fields=True):
     """Toggle the version in force."""
 
+    change: ChangeBody
+
+
+class StepBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A move (`envelope`, as in MoveBody) or a choice (`choice`, NAME@STAGE), and its guard."""
+
+    envelope: dict[str, Any] | None = None
+    choice: str | None = None
+    expect: str | None = None
+
+
+class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Steps that are made all or none."""
+
+    steps: list[StepBody]
     change: ChangeBody
 
 

@@ -6,6 +6,8 @@ MIB = 1024 * 1024
 
 REQUEST_BODY_MAX = 4 * MIB
 NODES_MAX = 10_000
+WRITERS_MAX = 32
+"""Changes that wait for the disk at once; they share commits."""
 CHECKPOINT_IDLE_S = 60.0
 """The authority signs a fresh checkpoint after this long without a change."""
 

@@ -1,0 +1,95 @@
+"""Models and their versions."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aiohttp import web
+
+from cachd.authority.api.answers import answer
+from cachd.authority.api.parsing import body_of, change_of, model_of, newest, version_of
+from cachd.authority.api.writes import Writes
+from cachd.authority.operations import Operation
+from cachd.control import documents
+from registry_core.changes.versions import VersionDraft
+from registry_core.domain import limits
+from registry_core.domain.identifiers import Digest, parse_hex32
+from registry_core.embedded import EmbeddedControl
+from registry_core.errors import IntegrityError, NotFound
+from registry_core.ledger.records import ModelRecord, VersionRecord
+from registry_core.origin.layout import bundle_key, manifest_key
+from registry_core.origin.store import Origin
+
+MODEL = "/v1/models/{model}"
+NEWEST = (("newest", "how many, newest first (1 to 1000, default 100)"),)
+
+
+class ModelsApi:
+    def __init__(self, control: EmbeddedControl, origin: Origin, writes: Writes) -> None:
+        self._control = control
+        self._origin = origin
+        self._writes = writes
+
+    def operations(self) -> list[Operation]:
+        return [
+            Operation("GET", "/v1/models", self.models,
+                      "All models", documents.ModelsBody),
+            Operation("GET", MODEL, self.model,
+                      "One model", ModelRecord),
+            Operation("GET", f"{MODEL}/versions", self.versions,
+                      "Versions, newest first", documents.VersionsBody, query=NEWEST),
+            Operation("POST", f"{MODEL}/versions", self.register,
+                      "Register a version whose objects are in the origin",
+                      documents.RegisteredBody, documents.RegisterBody, creates=True),
+            Operation("GET", MODEL + "/versions/{version}", self.version,
+                      "One version, by number or digest", VersionRecord),
+            Operation("GET", f"{MODEL}/history", self.history,
+                      "Who changed what, newest first", documents.HistoryBody, query=NEWEST),
+        ]  # fmt: skip
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        return answer(documents.ModelsBody(list(self._control.models())))
+
+    async def model(self, request: web.Request) -> web.StreamResponse:
+        name = model_of(request)
+        found = self._control.find_model(name)
+        if found is None:
+            raise NotFound(f"there is no model {name}: `cachctl list` shows those there are")
+        return answer(found)
+
+    async def versions(self, request: web.Request) -> web.StreamResponse:
+        found = self._control.versions(model_of(request), newest=newest(request))
+        return answer(documents.VersionsBody(list(found)))
+
+    async def version(self, request: web.Request) -> web.StreamResponse:
+        return answer(self._control.resolve(version_of(request)).version)
+
+    async def history(self, request: web.Request) -> web.StreamResponse:
+        entries = self._control.history(model_of(request), newest=newest(request))
+        return answer(documents.HistoryBody([documents.EntryBody.of(entry) for entry in entries]))
+
+    async def register(self, request: web.Request) -> web.StreamResponse:
+        model = model_of(request)
+        body = await body_of(request, documents.RegisterBody)
+        manifest, bundle = Digest.parse(body.manifest), parse_hex32(body.bundle, "bundle digest")
+        change = await change_of(request, body.change)
+
+        def work() -> tuple[VersionRecord, bool]:
+            draft = VersionDraft(
+                model,
+                self._object(manifest_key(manifest), limits.MANIFEST_MAX, manifest.raw),
+                self._object(bundle_key(manifest), limits.BUNDLE_MAX, bundle),
+                body.chunk_bytes,
+                body.tags,
+                body.notes,
+            )
+            return self._control.register(draft, change)
+
+        version, created = await self._writes.run(work)
+        return answer(documents.RegisteredBody(version, created), status=201 if created else 200)
+
+    def _object(self, key: str, bytes_max: int, sha256: bytes) -> bytes:
+        data = self._origin.get(key, bytes_max=bytes_max)
+        if hashlib.sha256(data).digest() != sha256:
+            raise IntegrityError(f"what the origin holds under {key} is not what was pushed")
+        return data
