@@ -28,7 +28,7 @@ from registry_core import Registry
 from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain.identifiers import ChunkId, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.trust.keys import SigningKey

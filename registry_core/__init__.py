@@ -23,7 +23,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import RegistryError, Stale
 from registry_core.home import RegistryHome, init_home
 from registry_core.registry import Registry

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from registry_core.control import Control
+from registry_core.control.protocol import Control
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import (
     Digest,

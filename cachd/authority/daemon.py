@@ -28,7 +28,7 @@ from cachd.authority.middleware import problems
 from cachd.authority.openapi import openapi_document
 from cachd.control.limits import CHECKPOINT_IDLE_S, REQUEST_BODY_MAX
 from cachd.listen import Address
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import RegistryHome, clock_ms
 
 _log = structlog.get_logger("cachd.authority")

@@ -40,7 +40,7 @@ class Audit:
 
 def audit_embedded(settings: Settings, *, deep: bool, progress: Progress) -> Audit:
     """The ledger against its log on one consistent view, then every version in the origin."""
-    from registry_core.embedded import EmbeddedControl
+    from registry_core.embedded.control import EmbeddedControl
 
     audit = Audit()
     with settings.open(readonly=True) as registry:

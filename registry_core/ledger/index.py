@@ -26,7 +26,7 @@ def encode_text(text: str) -> bytes:
 
 
 def encode_float64(value: float) -> bytes:
-    (bits,) = struct.unpack(">Q", struct.pack(">d", value))
+    bits = int.from_bytes(struct.pack(">d", value), "big")
     return (bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63)).to_bytes(8, "big")
 
 

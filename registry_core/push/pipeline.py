@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry_core.changes.versions import VersionDraft
-from registry_core.control import Control
+from registry_core.control.protocol import Control
 from registry_core.domain import limits
 from registry_core.domain.chunking import chunk_bytes_for
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName

@@ -15,7 +15,7 @@ from registry_core.domain.identifiers import ChunkId, Guard, ModelName, StageNam
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move
 from registry_core.domain.stage import EMPTY
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.change import Change
 from registry_core.ledger.check import CheckReport, check_ledger

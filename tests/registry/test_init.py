@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import registry_core
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import Conflict, InvalidInput, NotFound, OriginError, RegistryError
 from registry_core.ledger.check import check_ledger
 from registry_core.ledger.store import Table

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import urllib.error
-import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from registry_core.domain.identifiers import Digest, ModelName, StageName
@@ -17,58 +15,12 @@ from registry_core.domain.move import Move, VersionPoint
 from registry_core.trust.keys import Keyring
 from registry_core.trust.move import sign_move
 from tests.models import make_model
+from tests.system import stage_operations
+from tests.system.api import CHANGE, Api
 from tests.system.rig import Rig
 
-CHANGE = {"actor": "tester", "reason": "r", "request_id": "1"}
+OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (stage_operations.exercise,)
 PRODUCTION = "/v1/models/m/stages/production"
-
-
-class Api:
-    """Calls the authority and holds every answer against the document."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.document = self.call("GET", "/openapi.json", check=False)[1]
-        self.called: set[tuple[str, str]] = set()
-
-    def call(
-        self, method: str, path: str, body: Any = None, *, match: str = "", check: bool = True
-    ) -> tuple[int, Any, dict[str, str]]:
-        headers = {"If-Match": f'"{match}"'} if match else {}
-        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body else None
-        request = urllib.request.Request(self._url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                status, raw, got = answer.status, answer.read(), dict(answer.headers)
-        except urllib.error.HTTPError as error:
-            status, raw, got = error.code, error.read(), dict(error.headers)
-        document = json.loads(raw) if "json" in got["Content-Type"] else raw
-        if check:
-            self._check(method, path.partition("?")[0], status, document, got)
-        return status, document, got
-
-    def _check(
-        self, method: str, path: str, status: int, answer: Any, headers: dict[str, str]
-    ) -> None:
-        template = next(one for one in self.document["paths"] if matches(one, path))
-        self.called.add((method, template))
-        responses = self.document["paths"][template][method.lower()]["responses"]
-        said = responses[str(status) if status < 300 else "default"]["content"]
-        media, schema = next(iter(said.items()))
-        assert headers["Content-Type"].partition(";")[0] == media
-        if "json" in media and schema["schema"]:
-            jsonschema.validate(
-                answer, schema["schema"] | {"components": self.document["components"]}
-            )
-        if status >= 300:
-            assert answer["status"] == status
-
-
-def matches(template: str, path: str) -> bool:
-    parts, others = template.split("/"), path.split("/")
-    return len(parts) == len(others) and all(
-        part.startswith("{") or part == other for part, other in zip(parts, others, strict=True)
-    )
 
 
 @pytest.fixture
@@ -121,6 +73,8 @@ def test_every_operation_answers_as_documented(api: Api, rig: Rig) -> None:
     report = {"node": "n9", "incarnation": 1, "region": "r", "peer": "127.0.0.1:1",
               "log_size": 0, "stages": []}  # fmt: skip
     assert api.call("PUT", "/v1/nodes/n9", report)[1] == {"peers": []}
+    for exercise in OPERATIONS:
+        exercise(api, rig)
     documented = {
         (method.upper(), path) for path, said in api.document["paths"].items() for method in said
     }

@@ -10,7 +10,7 @@ from cachd.authority.fleet import Fleet
 from cachd.authority.operations import Operation
 from cachd.control.reports import NodeReport, NodesBody, ReportAnswer
 from registry_core.domain.identifiers import NodeId
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import InvalidInput
 
 

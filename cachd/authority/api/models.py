@@ -14,7 +14,7 @@ from cachd.control import documents
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest, parse_hex32
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import IntegrityError, NotFound
 from registry_core.ledger.records import ModelRecord, VersionRecord
 from registry_core.origin.layout import bundle_key, manifest_key

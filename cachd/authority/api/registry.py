@@ -9,7 +9,7 @@ from aiohttp import web
 from cachd.authority.api.answers import answer
 from cachd.authority.operations import Operation
 from cachd.control import documents
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 
 
 class RegistryApi:

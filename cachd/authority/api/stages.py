@@ -15,7 +15,7 @@ from cachd.control import documents
 from registry_core.changes.stages import ChoiceStep, MoveStep, StageStep
 from registry_core.domain.identifiers import Guard, ModelName, StageName, StageRef, VersionRef
 from registry_core.domain.move import Move
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import InvalidInput, NotFound, Stale
 from registry_core.ledger.change import Change
 from registry_core.ledger.records import StageRecord

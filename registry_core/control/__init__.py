@@ -1,0 +1,6 @@
+"""Control: what needs the one writable ledger. A protocol per kind of thing, two implementations.
+
+protocol   models, versions, stages: what everything else builds on
+
+Implemented in process (`registry_core.embedded`) and over HTTP (`cachd.control`).
+"""
