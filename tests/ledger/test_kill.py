@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import registry_core
-from registry_core.embedded import EmbeddedControl
+from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger.check import check_ledger
 
 KILLS = 6
