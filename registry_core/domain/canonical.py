@@ -81,7 +81,12 @@ def _check(value: Any, depth: int) -> None:
         if kind is dict:
             _check_keys(value)
         for item in value.values() if kind is dict else value:
-            if type(item) is not str or not item.isascii():  # most of what there is needs no call
+            inner = type(item)  # most of what there is needs no call
+            if inner is str and item.isascii():
+                continue
+            if inner is int and -limits.INTEGER_MAX <= item <= limits.INTEGER_MAX:
+                continue
+            if item is not None:
                 _check(item, depth + 1)
     elif kind is int:
         if not -limits.INTEGER_MAX <= value <= limits.INTEGER_MAX:
@@ -94,6 +99,10 @@ def _check(value: Any, depth: int) -> None:
 
 
 def _check_keys(value: dict[Any, Any]) -> None:
-    for key in value:
-        if type(key) is not str or not key.isascii():
-            raise InvalidInput(f"object key {key!r:.60} is not ASCII text")
+    try:
+        if "".join(value).isascii():
+            return
+    except TypeError:
+        pass
+    odd = next(key for key in value if type(key) is not str or not key.isascii())
+    raise InvalidInput(f"object key {odd!r:.60} is not ASCII text")

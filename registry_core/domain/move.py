@@ -8,6 +8,7 @@ same bytes. Format: docs/FORMATS.md, "Signed move"; in-toto Statement v1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from registry_core.domain import canonical, limits
@@ -50,27 +51,7 @@ class Move:
 
     def statement(self) -> bytes:
         """The bytes to be signed, as the payload of a DSSE envelope."""
-        return canonical.encode(
-            {
-                "_type": STATEMENT_TYPE,
-                "subject": [
-                    {
-                        "name": f"{self.model}/{self.version.number}",
-                        "digest": {"sha256": self.version.digest.hex},
-                    }
-                ],
-                "predicateType": PREDICATE_TYPE,
-                "predicate": {
-                    "registry": self.registry,
-                    "model": str(self.model),
-                    "stage": str(self.stage),
-                    "generation": self.generation,
-                    "version": self.version.to_json(),
-                    "previous": self.previous.to_json() if self.previous else None,
-                    "policy": str(self.policy),
-                },
-            }
-        )
+        return _statement(self)
 
     @classmethod
     def parse(cls, statement: bytes) -> Move:
@@ -95,3 +76,29 @@ class Move:
         if move.statement() != statement:
             raise InvalidInput("move: the statement disagrees with itself or holds unknown fields")
         return move
+
+
+@lru_cache(maxsize=256)
+def _statement(move: Move) -> bytes:
+    """Cached: signing, committing and judging a move each ask for it."""
+    return canonical.encode(
+        {
+            "_type": STATEMENT_TYPE,
+            "subject": [
+                {
+                    "name": f"{move.model}/{move.version.number}",
+                    "digest": {"sha256": move.version.digest.hex},
+                }
+            ],
+            "predicateType": PREDICATE_TYPE,
+            "predicate": {
+                "registry": move.registry,
+                "model": str(move.model),
+                "stage": str(move.stage),
+                "generation": move.generation,
+                "version": move.version.to_json(),
+                "previous": move.previous.to_json() if move.previous else None,
+                "policy": str(move.policy),
+            },
+        }
+    )

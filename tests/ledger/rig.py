@@ -9,6 +9,7 @@ from pathlib import Path
 import lmdb
 from blake3 import blake3
 
+from registry_core.changes.stages import MoveStep, change_stages
 from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain.entry import REGISTRY_TAG, EntryType, LogRecord
 from registry_core.domain.identifiers import ChunkId, Guard, ModelName, StageName
@@ -16,6 +17,7 @@ from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move
 from registry_core.domain.stage import EMPTY
 from registry_core.embedded.control import EmbeddedControl
+from registry_core.errors import InvalidInput
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.change import Change
 from registry_core.ledger.check import CheckReport, check_ledger
@@ -92,6 +94,15 @@ class Books:
     def promote(self, version: VersionRecord, stage: StageName = PRODUCTION) -> StageRecord:
         move, envelope, guard = self.signed_move(version, stage)
         return self.control.move(move, envelope, guard, CHANGE)
+
+    def promote_and_fail(self, move: Move, envelope: Envelope, guard: Guard) -> None:
+        """Append a move and raise in the same piece of work."""
+
+        def work(commit: Draft) -> None:
+            change_stages(commit, [MoveStep(move, envelope, guard)], CHANGE)
+            raise InvalidInput("after all, no")
+
+        self.ledger.commit(work)
 
     def rollback(self) -> StageRecord:
         known = self.stage()
