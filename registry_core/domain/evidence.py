@@ -2,7 +2,7 @@
 
 Metrics within bounds (missing ones fail), and file formats that are allowed: a name, or `*` for
 any. Without a list of formats everything is allowed but UNSAFE_FORMATS, whose loaders run code
-that the file brings. Every version carries a valid signature anyway.
+that the file brings, or may. Every version carries a valid signature anyway.
 Format: docs/FORMATS.md, "Policy and root".
 """
 
@@ -12,11 +12,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from registry_core.domain.formats import PICKLE, UNEXAMINED
 from registry_core.domain.metadata import metric_value, parse_metric
 from registry_core.errors import InvalidInput
 
 ANY_FORMAT = "*"
-UNSAFE_FORMATS = frozenset({"pickle"})
+UNSAFE_FORMATS = frozenset({PICKLE, UNEXAMINED})
 
 
 @dataclass(frozen=True, slots=True)

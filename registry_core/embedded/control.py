@@ -15,8 +15,9 @@ from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
-from registry_core.domain.packs import PackName, decode_hint
+from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
+from registry_core.embedded.formats import formats_in
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
 from registry_core.ledger import queries
 from registry_core.ledger.change import Change
@@ -92,8 +93,10 @@ class EmbeddedControl:
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         manifest = Manifest.parse(draft.manifest)
         publisher = verify_version(draft.bundle, manifest, self.policy().keys_of(PUBLISHER))
-        packs = self._require_in_origin(manifest, draft.bundle)
-        examined = Examined(manifest, publisher, packs=packs)
+        hint = self._require_in_origin(manifest, draft.bundle)
+        packs = {hint[chunk].pack for chunk in manifest.unique_chunks}
+        formats = formats_in(manifest, hint, self._origin)
+        examined = Examined(manifest, publisher, formats, packs)
         return self.ledger.commit(lambda commit: register_version(commit, draft, examined, change))
 
     def move(
@@ -122,9 +125,9 @@ class EmbeddedControl:
             )
         return sign_move(move, self._stager)
 
-    def _require_in_origin(self, manifest: Manifest, bundle: bytes) -> set[PackName]:
-        """Everything a node will ask the origin for is there, before anybody can promote it; the
-        packs that its chunks lie in."""
+    def _require_in_origin(self, manifest: Manifest, bundle: bytes) -> Locations:
+        """Everything a node will ask the origin for is there, before anybody can promote it; where
+        its chunks lie."""
         stored = self._origin.get(manifest_key(manifest.digest), bytes_max=limits.MANIFEST_MAX)
         if stored != manifest.encoded:
             raise IntegrityError(f"the origin holds another manifest under {manifest.digest}")
@@ -141,4 +144,4 @@ class EmbeddedControl:
             size = self._origin.size(pack_key(pack))
             if size is None or size < end:
                 raise NotFound(f"the origin lacks {pack_key(pack)}, or part of it: push again")
-        return set(ends)
+        return hint
