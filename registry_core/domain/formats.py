@@ -30,8 +30,12 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "arrow"),
     (b"\x7fELF", "native-code"),
 )
+_PROTO = b"\x80"  # protocol 2 and up begin with it
+_STEPS_MIN = 4  # that noise seldom makes
 _ZIP = b"PK\x03\x04"
-_IN_TORCH_ZIP = re.compile(rb"(?:^|/)(?:data\.pkl|\.format_version|\.data/|byteorder)")
+_IN_TORCH_PROTO = b"\x80"  # protocol 2 and up begin with it
+_STEPS_MIN = 4  # that noise seldom makes
+_ZIP = re.compile(rb"(?:^|/)(?:data\.pkl|\.format_version|\.data/|byteorder)")
 
 
 def format_of_name(path: str) -> str | None:
@@ -62,7 +66,7 @@ def _reads_as_pickle(head: bytes) -> bool:
             count += 1
     except ValueError as error:
         cut_off = len(head) == HEAD_BYTES_MIN and "unknown" not in str(error)
-        return cut_off and count >= 1
+        return cut_off and count >= (1 if head.startswith(_PROTO) else _STEPS_MIN)
     except (OverflowError, UnicodeError, IndexError):
         return False  # operands that no pickle has
     return count > 1  # STOP alone gives nothing
