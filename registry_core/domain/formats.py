@@ -33,9 +33,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
 _PROTO = b"\x80"  # protocol 2 and up begin with it
 _STEPS_MIN = 4  # that noise seldom makes
 _ZIP = b"PK\x03\x04"
-_IN_TORCH_PROTO = b"\x80"  # protocol 2 and up begin with it
-_STEPS_MIN = 4  # that noise seldom makes
-_ZIP = re.compile(rb"(?:^|/)(?:data\.pkl|\.format_version|\.data/|byteorder)")
+_IN_TORCH_ZIP = re.compile(rb"(?:^|/)(?:data\.pkl|\.format_version|\.data/|byteorder)")
 
 
 def format_of_name(path: str) -> str | None:
