@@ -30,7 +30,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"ARROW1", "arrow"),
     (b"\x7fELF", "native-code"),
 )
-_PROTO = b"\x80"  # protocol 2 and up begin with it
+_PROTO = re.compile(rb"\x80[\x02-\x05]")  # protocol 2 and up begin with it
 _STEPS_MIN = 4  # that noise seldom makes
 _ZIP = b"PK\x03\x04"
 _IN_TORCH_ZIP = re.compile(rb"(?:^|/)(?:data\.pkl|\.format_version|\.data/|byteorder)")
@@ -58,13 +58,26 @@ def format_of_content(head: bytes | memoryview) -> str:
 
 def _reads_as_pickle(head: bytes) -> bool:
     """Whether pickle's machine could run `head`: to its STOP, or to where a long file is cut."""
-    count = 0
+    steps, depths = 0, [0]  # values on the stack above each mark
     try:
-        for _ in pickletools.genops(head):
-            count += 1
+        for opcode, _, _ in pickletools.genops(head):
+            taken = opcode.stack_before
+            if pickletools.markobject in taken:
+                if len(depths) == 1:
+                    return False
+                depths.pop()
+                taken = taken[: taken.index(pickletools.markobject)]
+            depths[-1] -= len(taken)
+            if depths[-1] < 0:
+                return False
+            if opcode.name == "MARK":
+                depths.append(0)
+            else:
+                depths[-1] += len(opcode.stack_after)
+            steps += 1
     except ValueError as error:
         cut_off = len(head) == HEAD_BYTES_MIN and "unknown" not in str(error)
-        return cut_off and count >= (1 if head.startswith(_PROTO) else _STEPS_MIN)
+        return cut_off and steps >= (1 if _PROTO.match(head) else _STEPS_MIN)
     except (OverflowError, UnicodeError, IndexError):
         return False  # operands that no pickle has
-    return count > 1  # STOP alone gives nothing
+    return steps > 1  # STOP alone gives nothing
