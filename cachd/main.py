@@ -51,7 +51,13 @@ def cli(log_level: str) -> None:
     help="The registry that `cachctl init` made.",
 )
 @click.option("--listen", default="127.0.0.1:7420", show_default=True, help="HOST:PORT, loopback.")
-def authority(home: Path, listen: str) -> None:
+@click.option(
+    "--drain-s",
+    default=0.0,
+    show_default=True,
+    help="When stopping, so long answer on, while /readyz says no.",
+)
+def authority(home: Path, listen: str, drain_s: float) -> None:
     """Own a registry's ledger and serve its control API.
 
     \b
@@ -60,7 +66,7 @@ def authority(home: Path, listen: str) -> None:
     """  # fmt: skip
     from cachd.authority.daemon import Authority
 
-    run(lambda: Authority(home, Address.parse(listen)))
+    run(lambda: Authority(home, Address.parse(listen), drain_s=drain_s))
 
 
 def node_options(command: click.decorators.FC) -> click.decorators.FC:

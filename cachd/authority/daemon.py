@@ -1,8 +1,8 @@
 """The authority: open the ledger for writing, serve the control API, stop cleanly.
 
-Order of stopping: log streams end, no new connections, running requests end, the ledger is closed
-last, so that what was acknowledged is committed. A kill -9 at any point loses nothing that
-was acknowledged: the next start opens the last durable commit.
+Order of stopping: /readyz says no for `drain_s`, log streams end, no new connections, running
+requests end, the ledger is closed last, so that what was acknowledged is committed. A kill -9 at
+any point loses nothing that was acknowledged: the next start opens the last durable commit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from cachd.authority.api.stages import StagesApi
 from cachd.authority.api.writes import Writes
 from cachd.authority.fleet import Fleet
 from cachd.authority.log_watch import LogWatch
-from cachd.authority.middleware import problems
+from cachd.authority.metrics import Metrics
+from cachd.authority.middleware import Bounds
 from cachd.authority.openapi import openapi_document
 from cachd.control.limits import CHECKPOINT_IDLE_S, REQUEST_BODY_MAX
 from cachd.listen import Address
@@ -38,8 +39,10 @@ _SHUTDOWN_S = 5.0
 class Authority:
     """`start`, then `stop`. `url` is where it serves."""
 
-    def __init__(self, home: Path, listen: Address) -> None:
+    def __init__(self, home: Path, listen: Address, *, drain_s: float = 0.0) -> None:
         self._listen = listen
+        self._drain_s = drain_s
+        self._draining = False
         config = RegistryHome.load(home)
         self._registry = registry_core.open(home, holder="cachd authority")
         control = self._registry.control
@@ -48,11 +51,13 @@ class Authority:
         self._ledger = control.ledger
         self._watch = LogWatch()
         self._writes = Writes(self._watch)
+        fleet = Fleet(clock_ms)
+        self._metrics = Metrics(control.ledger, fleet)
         self._apis = (
             RegistryApi(control, dict(config.origin_options)),
             ModelsApi(control, self._registry.origin, self._writes),
             StagesApi(control, self._writes),
-            FleetApi(control, Fleet(clock_ms)),
+            FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
         )
         self._runner: web.AppRunner | None = None
@@ -78,6 +83,8 @@ class Authority:
         return {"ready": "authority", "url": self.url}
 
     async def stop(self) -> None:
+        self._draining = True
+        await asyncio.sleep(self._drain_s)  # load balancers look at /readyz and go elsewhere
         if self._idle is not None:
             self._idle.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -90,17 +97,22 @@ class Authority:
         _log.info("authority stopped")
 
     def _application(self) -> web.Application:
-        app = web.Application(middlewares=[problems], client_max_size=REQUEST_BODY_MAX)
         operations = [one for api in self._apis for one in api.operations()]
+        bounds = Bounds(self._metrics, frozenset(one.path for one in operations if one.streams))
+        app = web.Application(middlewares=[bounds.middleware()], client_max_size=REQUEST_BODY_MAX)
         for operation in operations:
             app.router.add_route(operation.method, operation.path, operation.handler)
         document = openapi_document(operations, package_version("cachd"))
         app.router.add_get("/openapi.json", lambda _: _answer(web.json_response(document)))
         app.router.add_get("/healthz", lambda _: _answer(web.Response(text="ok\n")))
         app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics.serve)
         return app
 
     async def _ready(self, _: web.Request) -> web.Response:
+        """Whether to send requests here: the ledger can be read and this is not about to stop."""
+        if self._draining:
+            return web.Response(status=503, text="draining\n")
         with self._ledger.read():
             return web.Response(text="ready\n")
 

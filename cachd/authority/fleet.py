@@ -35,6 +35,10 @@ class Fleet:
         ]
         return ReportAnswer(peers)
 
+    def count(self) -> int:
+        """Nodes that are not silent."""
+        return sum(not self._silent(seen_ms) for _, seen_ms in self._seen.values())
+
     def nodes(self) -> list[SeenReport]:
         return [
             SeenReport(report, seen_ms, self._silent(seen_ms))

@@ -26,6 +26,8 @@ class Operation:
     guarded: bool = False
     creates: bool = False
     media_type: str = "application/json"
+    streams: bool = False
+    """Goes on for as long as the client stays."""
 
     @property
     def operation_id(self) -> str:

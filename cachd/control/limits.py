@@ -8,6 +8,14 @@ REQUEST_BODY_MAX = 4 * MIB
 NODES_MAX = 10_000
 WRITERS_MAX = 32
 """Changes that wait for the disk at once; they share commits."""
+REQUEST_S_MAX = 30.0
+"""A request whose body or answer takes longer is cut off; streams are not meant."""
+REQUESTS_AT_ONCE_MAX = 1_024
+STREAMS_MAX = 4_096
+REQUESTS_PER_SECOND = 1_000.0
+REQUESTS_BURST = 5_000.0
+"""Of one client address: far above what a deploy pipeline does, far below what would hurt."""
+CLIENTS_REMEMBERED_MAX = 20_000
 CHECKPOINT_IDLE_S = 60.0
 """The authority signs a fresh checkpoint after this long without a change."""
 

@@ -13,6 +13,20 @@ from registry_core import errors
 CONTENT_TYPE = "application/problem+json"
 _UNAVAILABLE = 503
 
+
+class Busy(errors.RegistryError):
+    """The authority has more to do than it takes on, or the request took too long (HTTP 429, 503).
+    Trying again helps, after the seconds that Retry-After names."""
+
+    code = "busy"
+
+
+class AuthorityUnavailable(errors.RegistryError):
+    """The authority cannot be reached or does not answer in time. Trying again can help."""
+
+    code = "authority_unavailable"
+
+
 _STATUS: dict[type[errors.RegistryError], int] = {
     errors.InvalidInput: 400,
     errors.Unauthorized: 403,
@@ -25,6 +39,7 @@ _STATUS: dict[type[errors.RegistryError], int] = {
     errors.OriginError: 502,
     errors.LedgerLocked: _UNAVAILABLE,
     errors.LedgerUnavailable: _UNAVAILABLE,
+    Busy: _UNAVAILABLE,
 }
 _BY_CODE: dict[str, type[errors.RegistryError]] = {
     kind.code: kind
@@ -40,14 +55,9 @@ _BY_CODE: dict[str, type[errors.RegistryError]] = {
         errors.GuardMissing,
         errors.LedgerLocked,
         errors.LedgerUnavailable,
+        Busy,
     )
 }
-
-
-class AuthorityUnavailable(errors.RegistryError):
-    """The authority cannot be reached or does not answer in time. Trying again can help."""
-
-    code = "authority_unavailable"
 
 
 def status_of(error: errors.RegistryError) -> int:

@@ -103,7 +103,7 @@ class RemoteControl:
             notes=draft.notes,
         )
         path = f"/v1/models/{draft.model}/versions"
-        answer = self._post(documents.RegisteredBody, path, body)
+        answer = self._post(documents.RegisteredBody, path, body, change)
         return answer.version, answer.created
 
     def move(
@@ -112,13 +112,14 @@ class RemoteControl:
         signed = envelope or Envelope(PAYLOAD_TYPE, move.statement(), ())
         body = documents.MoveBody(signed.to_json(), ChangeBody.of(change))
         path = f"/v1/models/{move.model}/stages/{move.stage}/move"
-        return self._post(StageRecord, path, body, guard)
+        return self._post(StageRecord, path, body, change, guard)
 
     def choose(
         self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         body = documents.ChoiceBody(ChangeBody.of(change))
-        return self._post(StageRecord, f"/v1/models/{model}/stages/{stage}/choice", body, guard)
+        path = f"/v1/models/{model}/stages/{stage}/choice"
+        return self._post(StageRecord, path, body, change, guard)
 
     def status(self, model: ModelName) -> dict[str, Any]:
         """Desired and observed version of each stage of `model` on each node."""
@@ -155,9 +156,17 @@ class RemoteControl:
             return None
 
     def _post(
-        self, kind: type[documents.T], path: str, body: msgspec.Struct, guard: Guard | None = None
+        self,
+        kind: type[documents.T],
+        path: str,
+        body: msgspec.Struct,
+        change: Change,
+        guard: Guard | None = None,
     ) -> documents.T:
-        headers = {"If-Match": f'"{guard}"'} if guard is not None else {}
+        """A change. Its request id is its Idempotency-Key, so that it may be asked again."""
+        headers = {"Idempotency-Key": change.request_id} if change.request_id else {}
+        if guard is not None:
+            headers["If-Match"] = f'"{guard}"'
         data = self._client.request("POST", path, documents.encode(body), headers)
         return documents.decode(kind, data, "the authority's answer")
 

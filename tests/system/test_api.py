@@ -135,7 +135,7 @@ def test_a_method_that_a_path_does_not_have(api: Api) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(api: Api) -> None:
-    assert api.call("POST", f"{PRODUCTION}/choice", b"x" * (5 << 20), match="1.0")[0] == 400
+    assert api.call("POST", f"{PRODUCTION}/choice", b"x" * (5 << 20), match="1.0")[0] == 413
 
 
 def test_a_move_of_a_version_that_is_not_in_the_origin(api: Api) -> None:

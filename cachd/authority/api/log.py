@@ -24,7 +24,7 @@ class LogApi:
                       "The log from a position on, as a stream of frames", None,
                       query=(("after", "last sequence that is held already, default 0"),
                              ("follow", "1 (default): go on as the log grows; 0: end")),
-                      media_type=log_frames.CONTENT_TYPE),
+                      media_type=log_frames.CONTENT_TYPE, streams=True),
         ]  # fmt: skip
 
     async def log(self, request: web.Request) -> web.StreamResponse:
