@@ -36,17 +36,21 @@ def init(
     *,
     origin: str = "",
     origin_options: Mapping[str, Any] | None = None,
+    ledger: str = "",
     actor: str | None = None,
 ) -> Registry:
     """Make a registry in `path` (new or empty), with all its keys, and open it.
 
     `origin` is a URL (`file:///…`, `s3://bucket/prefix`); without it chunks live in `path`/origin.
+    `ledger` is the URL of a PostgreSQL database (`postgresql://…`), for when several authorities
+    are to serve one registry; without it the ledger is LMDB in `path`/ledger.
     """
     init_home(
         Path(path),
         origin_url=origin,
         origin_options=origin_options or {},
         actor=actor or default_actor(),
+        ledger_url=ledger,
     )
     return open(path, actor=actor)
 

@@ -1,12 +1,13 @@
 """The directory of an embedded registry: what `init` makes and `open` finds.
 
-    config.json   registry id, origin URL and its options
+    config.json   registry id, origin URL and its options, ledger URL
     root.json     what nodes trust this registry by: hand a copy to each node
     keys/         owner, authority, publisher, promoter, stager (PEM, 0600)
-    ledger/       LMDB
+    ledger/       LMDB, unless config.json names a PostgreSQL database
     origin/       the default origin, when no other is named
 
 `init` builds everything in a directory beside and renames it into place: it is there whole or not.
+A ledger in PostgreSQL is begun after that, by whoever opens it first.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.lmdb_store import LmdbStore
+from registry_core.ledger.store import Store
 from registry_core.origin.store import Origin
 from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.policy import default_policy, make_root, sign_policy
@@ -47,6 +49,7 @@ class RegistryHome:
     registry: str
     origin_url: str
     origin_options: Mapping[str, Any]
+    ledger_url: str = ""
 
     @classmethod
     def load(cls, path: Path) -> RegistryHome:
@@ -58,9 +61,11 @@ class RegistryHome:
         try:
             registry, url = str(doc["registry"]), str(doc["origin"]["url"])
             options = dict(doc["origin"]["options"].items())
+            ledger_url = str(doc.get("ledger", {}).get("url", ""))
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"{config} does not say registry and origin: mend it") from error
-        return cls(path, registry, url or (path / "origin").absolute().as_uri(), options)
+        url = url or (path / "origin").absolute().as_uri()
+        return cls(path, registry, url, options, ledger_url)
 
     def root(self) -> Root:
         path = self.path / "root.json"
@@ -73,24 +78,35 @@ class RegistryHome:
         return Origin.open(self.origin_url, self.origin_options)
 
     def open_ledger(self, *, readonly: bool, holder: str) -> Ledger:
-        directory, root = self.path / "ledger", self.root()
-        if not (directory / "data.mdb").exists():
-            raise LedgerUnavailable(
-                f"the ledger {directory} is gone: restore it from a backup, or from the nodes' logs"
-            )
+        root = self.root()
         authority = None if readonly else self.keyring().get(AUTHORITY)
         if authority is not None and authority.public_pem != root.authority:
             raise InvalidInput(
                 f"the key {AUTHORITY!r} in {self.keyring().directory} is not the one that "
                 "root.json names: nodes would refuse what it signs"
             )
-        store = LmdbStore(directory, readonly=readonly, holder=holder)
+        store = self._open_store(readonly=readonly, holder=holder)
         try:
+            ledger = Ledger(store, root, authority, clock_ms)
+            if self.ledger_url and not readonly:
+                _begin_ledger(ledger, root, self.keyring(), holder)
             _require_root(store, root)
         except BaseException:
             store.close()
             raise
-        return Ledger(store, root, authority, clock_ms)
+        return ledger
+
+    def _open_store(self, *, readonly: bool, holder: str) -> Store:
+        if self.ledger_url:
+            from registry_core.ledger.postgres_store import PostgresStore
+
+            return PostgresStore(self.ledger_url, readonly=readonly)
+        directory = self.path / "ledger"
+        if not (directory / "data.mdb").exists():
+            raise LedgerUnavailable(
+                f"the ledger {directory} is gone: restore it from a backup, or from the nodes' logs"
+            )
+        return LmdbStore(directory, readonly=readonly, holder=holder)
 
 
 def clock_ms() -> int:
@@ -99,10 +115,11 @@ def clock_ms() -> int:
 
 
 def init_home(
-    path: Path, *, origin_url: str, origin_options: Mapping[str, Any], actor: str
-) -> RegistryHome:
+    path: Path, *, origin_url: str, origin_options: Mapping[str, Any], actor: str,
+    ledger_url: str = "",
+) -> RegistryHome:  # fmt: skip
     """Make a registry in `path`, which must not exist or be empty. Without an origin URL the
-    registry keeps its chunks in `path`/origin."""
+    registry keeps its chunks in `path`/origin, without a ledger URL its ledger in `path`/ledger."""
     path = Path(os.path.abspath(path))  # noqa: PTH100  # Path.absolute() keeps `..`
     if path == Path.cwd():
         raise Conflict(
@@ -113,21 +130,28 @@ def init_home(
         raise Conflict(f"{path} exists and is not an empty directory: choose another")
     if origin_url:
         Origin.open(origin_url, origin_options)
+    if ledger_url:
+        _refuse_used(ledger_url)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f".{path.name}.init-{uuid.uuid4().hex[:8]}"
     try:
         aside.mkdir(mode=0o750)
-        _fill(aside, origin_url, origin_options, actor)
+        _fill(aside, origin_url, origin_options, ledger_url, actor)
         _sync_directory(aside)
         aside.replace(path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     _sync_directory(path.parent)
-    return RegistryHome.load(path)
+    home = RegistryHome.load(path)
+    if ledger_url:
+        home.open_ledger(readonly=False, holder=actor).close()
+    return home
 
 
-def _fill(path: Path, origin_url: str, origin_options: Mapping[str, Any], actor: str) -> None:
+def _fill(
+    path: Path, origin_url: str, origin_options: Mapping[str, Any], ledger_url: str, actor: str
+) -> None:
     registry = secrets.token_hex(16)
     (path / "keys").mkdir(mode=0o700)
     keyring = Keyring(path / "keys")
@@ -136,25 +160,52 @@ def _fill(path: Path, origin_url: str, origin_options: Mapping[str, Any], actor:
     for name, key in keys.items():
         keyring.create(name, key)
     root = make_root(registry, keys[OWNER], keys[AUTHORITY])
-    policy = default_policy(registry, keys["publisher"], keys["promoter"], keys["stager"])
     _write(path / "root.json", root.encoded)
-    config = {
+    config: dict[str, Any] = {
         "format": CONFIG_FORMAT,
         "registry": registry,
         "origin": {"url": origin_url, "options": dict(origin_options)},
     }
+    if ledger_url:
+        config["ledger"] = {"url": ledger_url}
     _write(path / "config.json", json.dumps(config, indent=2).encode() + b"\n")
     if not origin_url:
         (path / "origin").mkdir()
-    store = LmdbStore(path / "ledger", holder="cachctl init")
-    with store.write() as txn:
-        log.store_root(txn, root)
-    ledger = Ledger(store, root, keys[AUTHORITY], clock_ms)
-    ledger.commit(lambda draft: _first_entries(draft, root, policy, keys[OWNER], actor))
-    ledger.close()
+    if not ledger_url:
+        store = LmdbStore(path / "ledger", holder="cachctl init")
+        ledger = Ledger(store, root, keys[AUTHORITY], clock_ms)
+        _begin_ledger(ledger, root, keyring, actor)
+        ledger.close()
+
+
+def _begin_ledger(ledger: Ledger, root: Root, keys: Keyring, actor: str) -> None:
+    """Write the first entries, unless somebody has."""
+    with ledger.store.write() as txn:
+        if log.stored_root(txn) is None:
+            log.store_root(txn, root)
+        if log.log_size(txn):
+            return
+    policy = default_policy(
+        root.registry, keys.get("publisher"), keys.get("promoter"), keys.get("stager")
+    )
+    ledger.commit(lambda draft: _first_entries(draft, root, policy, keys.get(OWNER), actor))
+
+
+def _refuse_used(ledger_url: str) -> None:
+    from registry_core.ledger.postgres_store import PostgresStore
+
+    store = PostgresStore(ledger_url)
+    try:
+        with store.read() as txn:
+            if log.stored_root(txn) is not None:
+                raise Conflict("the database holds a registry already: choose another, or its home")
+    finally:
+        store.close()
 
 
 def _first_entries(draft: Draft, root: Root, policy: Policy, owner: SigningKey, actor: str) -> None:
+    if log.log_size(draft.txn):
+        return  # somebody else was faster
     change = Change(actor, "init", uuid.uuid4().hex)
     draft.append(
         EntryType.REGISTRY_CREATED,
@@ -174,7 +225,7 @@ def _first_entries(draft: Draft, root: Root, policy: Policy, owner: SigningKey, 
     )
 
 
-def _require_root(store: LmdbStore, root: Root) -> None:
+def _require_root(store: Store, root: Root) -> None:
     with store.read() as txn:
         stored = log.stored_root(txn)
     if stored is None or stored.digest != root.digest:

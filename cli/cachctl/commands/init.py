@@ -27,14 +27,23 @@ from registry_core.errors import InvalidInput
     metavar="K=V",
     help="For the object store, e.g. endpoint=http://…, allow_http=true.",
 )
+@click.option(
+    "--ledger",
+    default="",
+    metavar="URL",
+    help="postgresql://… for several authorities.  [default: LMDB in PATH/ledger]",
+)
 @with_settings
-def command(settings: Settings, path: Path | None, origin: str, options: tuple[str, ...]) -> None:
+def command(
+    settings: Settings, path: Path | None, origin: str, options: tuple[str, ...], ledger: str
+) -> None:
     """Make a registry in PATH (default: the --registry target): ledger, keys, root of trust.
 
     \b
     Examples:
       cachctl init ./registry
       cachctl init ./registry --origin s3://models/team --origin-option region=eu-central-1
+      cachctl init ./registry --ledger postgresql://cachd@db.internal/cachd
     """
     import registry_core
     from registry_core.home import RegistryHome
@@ -46,6 +55,7 @@ def command(settings: Settings, path: Path | None, origin: str, options: tuple[s
         home,
         origin=origin,
         origin_options=parse_pairs("--origin-option", options),
+        ledger=ledger,
         actor=settings.actor,
     ).close()
     made = RegistryHome.load(home)
