@@ -103,7 +103,10 @@ class HttpClient:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-            return _Answer(answer.status, answer.read(_ANSWER_BYTES_MAX), answer.headers)
+            data = answer.read(_ANSWER_BYTES_MAX)
+            if answer.length:  # `read` with a bound does not notice that the rest never came
+                raise http.client.IncompleteRead(data, answer.length)
+            return _Answer(answer.status, data, answer.headers)
         except (http.client.HTTPException, OSError):
             self.close()
             raise

@@ -29,6 +29,8 @@ MEANINGS = {
 _BY_CODE = {
     "not_found": NOT_FOUND,
     "conflict": CONFLICT,
+    "evidence_missing": CONFLICT,
+    "idempotency_mismatch": CONFLICT,
     "stale": STALE,
     "guard_missing": STALE,
     "unauthorized": UNAUTHORIZED,
@@ -38,6 +40,8 @@ _BY_CODE = {
     "ledger_locked": UNAVAILABLE,
     "ledger_unavailable": UNAVAILABLE,
     "authority_unavailable": UNAVAILABLE,
+    "busy": UNAVAILABLE,
+    "not_owner": UNAVAILABLE,
     "cache_locked": UNAVAILABLE,
     "cache_unavailable": UNAVAILABLE,
     "cache_full": UNAVAILABLE,

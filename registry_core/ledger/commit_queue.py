@@ -6,7 +6,8 @@ a commit's cost (fsync, checkpoint signature, PostgreSQL's round trips) is share
 arrive while the one before is on its way (Gawlick & Kinkade, "Varieties of Concurrency Control in
 IMS/VS Fast Path", 1985).
 
-Threads: `run` from any. Work that raises fails alone; a commit that fails, fails for all in it.
+Threads: `run` from any. Work that raises fails alone; a commit that fails, fails for all in it,
+those that were refused included, since what they were refused by was never committed.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Ticket(Generic[D, T]):
         return True
 
     def end(self, failure: BaseException | None) -> None:
-        self.error = self.error or failure
+        if failure is not None:  # also for who was refused: by a state that never came to be
+            self.error = failure
         self.ended = True
 
     def result(self) -> T:

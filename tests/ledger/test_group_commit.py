@@ -92,3 +92,21 @@ def test_a_work_that_raises_does_not_stop_the_queue(books: Books) -> None:
         books.promote(version)
     books.promote(books.add_version())
     assert books.check().clean
+
+
+def test_who_was_refused_by_what_was_not_committed_fails_with_it() -> None:
+    """A refusal names the state that it was judged on, which after a failed commit never was."""
+    slow = Slow()
+    slow.failure = LedgerUnavailable("the disk is full")
+
+    def refuse(_: str) -> None:
+        raise Conflict("judged on what the one before made")
+
+    queue: CommitQueue[str] = CommitQueue(slow.commit, batch_max=4)
+    with ThreadPoolExecutor(2) as threads:
+        made = threads.submit(queue.run, lambda _: "made")
+        assert slow.begun.wait(10)
+        refused = threads.submit(queue.run, refuse)
+        slow.go.set()
+        for one in (made, refused):
+            assert isinstance(one.exception(10), LedgerUnavailable)
