@@ -14,6 +14,7 @@ from registry_core.domain.entry import REGISTRY_TAG, Entry, EntryType, LogRecord
 from registry_core.domain.policy import Root
 from registry_core.errors import InvalidInput
 from registry_core.ledger import queries, subjects
+from registry_core.ledger.digest import Tracked
 from registry_core.ledger.entries import (
     garbage_entries,
     model_entries,
@@ -51,6 +52,12 @@ assert _APPLY.keys() == set(EntryType), "every type of entry can be applied"
 
 def apply_entry(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     """Change the tables as `entry` says, or raise and leave the transaction to be aborted."""
+    tracked = Tracked(txn)
+    _apply(tracked, root, record, entry)
+    tracked.finish()
+
+
+def _apply(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     model = subjects.model_of(entry.subject)
     if model is None:
         require(record.tag == REGISTRY_TAG, entry, "carries a model's tag")

@@ -13,6 +13,7 @@ from itertools import zip_longest
 
 from registry_core.errors import RegistryError
 from registry_core.ledger import log, queries
+from registry_core.ledger.digest import scanned_digest, tables_digest
 from registry_core.ledger.memory_store import MemoryStore
 from registry_core.ledger.store import DERIVED, Reader, Table
 from registry_core.trust.note import verify_checkpoint
@@ -52,6 +53,8 @@ def check_ledger(
             _compare_checkpoint(txn, fresh, report)
             for table in (Table.TREE, *DERIVED):
                 _compare_table(table, txn, fresh, report)
+            if tables_digest(txn) != scanned_digest(txn):
+                report.problems.append("the kept digest of the tables is not that of the tables")
         except RegistryError as error:
             report.problems.append(f"after entry {report.entries}: {error}")
     return report
