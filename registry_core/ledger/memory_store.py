@@ -7,6 +7,7 @@ Both pass the same conformance suite as the real backends. Single-threaded, and 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -31,15 +32,20 @@ class MemoryStore:
 
 
 class Overlay:
-    """A Writer whose changes lie on top of a Reader and go nowhere."""
+    """A Writer whose changes lie on top of a Reader until `flush` makes them there, if ever.
+
+    What was read once is kept: the reader beneath must not change meanwhile."""
 
     def __init__(self, base: Reader) -> None:
         self._base = base
-        self._changed: dict[Table, dict[bytes, bytes | None]] = {table: {} for table in Table}
+        self._held: defaultdict[Table, dict[bytes, bytes | None]] = defaultdict(dict)
+        self._changed: defaultdict[Table, set[bytes]] = defaultdict(set)
 
     def get(self, table: Table, key: bytes) -> bytes | None:
-        changed = self._changed[table]
-        return changed[key] if key in changed else self._base.get(table, key)
+        held = self._held[table]
+        if key not in held:
+            held[key] = self._base.get(table, key)
+        return held[key]
 
     def scan(
         self,
@@ -49,29 +55,54 @@ class Overlay:
         after: bytes | None = None,
         reverse: bool = False,
     ) -> Iterator[tuple[bytes, bytes]]:
-        changed = self._changed[table]
-        keys = {key for key, _ in self._base.scan(table, prefix)} | changed.keys()
-        for key in sorted(keys, reverse=reverse):
-            beyond = after is None or (key < after if reverse else key > after)
-            value = self.get(table, key) if beyond and key.startswith(prefix) else None
-            if value is not None:
+        """The changes as they are when the scan begins, merged into what lies beneath."""
+        held = dict(self._held[table]) if self._changed[table] else {}
+        ours = iter(sorted(self._of(table, prefix, after, reverse=reverse), reverse=reverse))
+        above = next(ours, None)
+        for key, value in self._base.scan(table, prefix, after=after, reverse=reverse):
+            while above is not None and (above > key if reverse else above < key):
+                yield from _present(above, held[above])
+                above = next(ours, None)
+            if above == key:
+                yield from _present(key, held[key])
+                above = next(ours, None)
+            else:
                 yield key, value
+        while above is not None:
+            yield from _present(above, held[above])
+            above = next(ours, None)
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
-        self._changed[table][key] = value
+        self._held[table][key] = value
+        self._changed[table].add(key)
 
     def delete(self, table: Table, key: bytes) -> None:
-        self._changed[table][key] = None
+        self._held[table][key] = None
+        self._changed[table].add(key)
 
     def flush(self, below: Writer) -> None:
-        """Make the changes in `below`, which the overlay lies on."""
+        """Make the changes in `below`, which the overlay lies on. The overlay is used up."""
         for table, changed in self._changed.items():
-            for key, value in changed.items():
+            held = self._held[table]
+            for key in sorted(changed):  # neighbours share pages
+                value = held[key]
                 if value is None:
                     below.delete(table, key)
                 else:
                     below.put(table, key, value)
-        self._changed = {table: {} for table in Table}
+
+    def _of(
+        self, table: Table, prefix: bytes, after: bytes | None, *, reverse: bool
+    ) -> Iterator[bytes]:
+        for key in self._changed[table]:
+            beyond = after is None or (key < after if reverse else key > after)
+            if beyond and key.startswith(prefix):
+                yield key
+
+
+def _present(key: bytes, value: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    if value is not None:
+        yield key, value
 
 
 class _MemoryTransaction:
