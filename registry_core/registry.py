@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from registry_core.control.protocol import Control
 from registry_core.domain.entry import Entry
@@ -29,6 +30,7 @@ from registry_core.errors import NotFound
 from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+from registry_core.metadata import Metadata, with_metrics
 from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
@@ -48,6 +50,7 @@ class Registry:
         self._keys = keys
         self._actor = actor
         self._loaded: dict[str, SigningKey] = {}
+        self.metadata = Metadata(control, control.metadata, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""
@@ -60,12 +63,14 @@ class Registry:
         *,
         tags: Mapping[str, str] | None = None,
         notes: str = "",
+        fields: Mapping[str, Any] | None = None,
         reason: str = "",
         progress: Progress = silent,
     ) -> PushReport:
         """Upload the files below `directory` and register them as the next version of `model`.
 
-        The same files again give the same version and upload nothing.
+        The same files again give the same version and upload nothing. `fields` are said about the
+        version from the start, as with `metadata.annotate`.
         Raises InvalidModelFiles for files that cannot become a version.
         """
         return push_directory(
@@ -76,6 +81,7 @@ class Registry:
             ModelName.parse(model),
             tags=tags or {},
             notes=notes,
+            fields=with_metrics(fields or {}),
             change=self._change(reason),
             progress=progress,
         )

@@ -18,6 +18,7 @@ from aiohttp import web
 import registry_core
 from cachd.authority.api.fleet import FleetApi
 from cachd.authority.api.log import LogApi
+from cachd.authority.api.metadata import MetadataApi
 from cachd.authority.api.models import ModelsApi
 from cachd.authority.api.registry import RegistryApi
 from cachd.authority.api.stages import StagesApi
@@ -56,6 +57,7 @@ class Authority:
         self._apis = (
             RegistryApi(control, dict(config.origin_options)),
             ModelsApi(control, self._registry.origin, self._writes),
+            MetadataApi(control, self._writes),
             StagesApi(control, self._writes),
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),

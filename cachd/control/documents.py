@@ -38,6 +38,8 @@ class RegisterBody(msgspec.Struct, forbid_unknown_fields=True):
     change: ChangeBody
     tags: dict[str, str] = {}
     notes: str = ""
+    fields: dict[str, Any] = {}
+    """Said about the version from the start, as in AnnotateBody."""
 
 
 class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,6 +52,14 @@ class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
 class ChoiceBody(msgspec.Struct, forbid_unknown_fields=True):
     """Toggle the version in force."""
 
+    change: ChangeBody
+
+
+class AnnotateBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Field -> new value, null to take it away: `notes`, `tags.KEY`, `metrics.KEY` (decimal text),
+    `lineage.KEY`, `schema` of a version; `notes`, `tags.KEY`, `retention.…` of a model."""
+
+    fields: dict[str, Any]
     change: ChangeBody
 
 
@@ -80,6 +90,13 @@ class RegistryBody(msgspec.Struct):
 
 class ModelsBody(msgspec.Struct):
     models: list[ModelRecord]
+
+
+class PageBody(msgspec.Struct):
+    """`next` is the token of the page after; empty when this is the last."""
+
+    versions: list[VersionRecord]
+    next: str
 
 
 class VersionsBody(msgspec.Struct):

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
 from cachd.control import documents
+from cachd.control.calls import Calls
 from cachd.control.documents import ChangeBody
 from cachd.control.http import HttpClient
 from cachd.control.log_frames import CHECKPOINT, FrameParser
+from cachd.control.remote_metadata import RemoteMetadata
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry, EntryType, LogRecord
@@ -47,51 +49,53 @@ class RemoteControl:
 
     def __init__(self, client: HttpClient) -> None:
         self._client = client
+        self._calls = Calls(client)
+        self.metadata = RemoteMetadata(self._calls)
         self._about: documents.RegistryBody | None = None
 
     def about(self) -> documents.RegistryBody:
         if self._about is None:
-            self._about = self._get(documents.RegistryBody, "/v1/registry")
+            self._about = self._calls.get(documents.RegistryBody, "/v1/registry")
         return self._about
 
     def root(self) -> Root:
         return Root.parse(self.about().root.encode())
 
     def policy(self) -> Policy:
-        fresh = self._get(documents.RegistryBody, "/v1/registry")
+        fresh = self._calls.get(documents.RegistryBody, "/v1/registry")
         return Policy.parse(fresh.policy.encode())
 
     def origin_url(self) -> str:
         return self.about().origin_url
 
     def find_model(self, model: ModelName) -> ModelRecord | None:
-        return self._find(ModelRecord, f"/v1/models/{model}")
+        return self._calls.find(ModelRecord, f"/v1/models/{model}")
 
     def models(self) -> Sequence[ModelRecord]:
-        return self._get(documents.ModelsBody, "/v1/models").models
+        return self._calls.get(documents.ModelsBody, "/v1/models").models
 
     def find_version(self, model: ModelName, digest: Digest) -> VersionRecord | None:
-        return self._find(VersionRecord, f"/v1/models/{model}/versions/{digest}")
+        return self._calls.find(VersionRecord, f"/v1/models/{model}/versions/{digest}")
 
     def versions(self, model: ModelName, *, newest: int) -> Sequence[VersionRecord]:
         path = f"/v1/models/{model}/versions?newest={newest}"
-        return self._get(documents.VersionsBody, path).versions
+        return self._calls.get(documents.VersionsBody, path).versions
 
     def find_stage(self, model: ModelName, stage: StageName) -> StageRecord | None:
-        return self._find(StageRecord, f"/v1/models/{model}/stages/{stage}")
+        return self._calls.find(StageRecord, f"/v1/models/{model}/stages/{stage}")
 
     def stages(self, model: ModelName) -> Sequence[StageRecord]:
-        return self._get(documents.StagesBody, f"/v1/models/{model}/stages").stages
+        return self._calls.get(documents.StagesBody, f"/v1/models/{model}/stages").stages
 
     def resolve(self, ref: VersionRef) -> Resolved:
         pointer = f"@{ref.stage}" if ref.stage else f"@{ref.digest}" if ref.digest else None
         text = f"{ref.model}{pointer or f'/{ref.number}'}"
-        body = self._get(documents.ResolvedBody, "/v1/resolve?" + urlencode({"ref": text}))
+        body = self._calls.get(documents.ResolvedBody, "/v1/resolve?" + urlencode({"ref": text}))
         return Resolved(body.version, body.stage)
 
     def history(self, model: ModelName, *, newest: int) -> Sequence[Entry]:
         path = f"/v1/models/{model}/history?newest={newest}"
-        return [_entry(body) for body in self._get(documents.HistoryBody, path).entries]
+        return [_entry(body) for body in self._calls.get(documents.HistoryBody, path).entries]
 
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         body = documents.RegisterBody(
@@ -101,9 +105,10 @@ class RemoteControl:
             change=ChangeBody.of(change),
             tags=draft.tags,
             notes=draft.notes,
+            fields=dict(draft.fields),
         )
         path = f"/v1/models/{draft.model}/versions"
-        answer = self._post(documents.RegisteredBody, path, body, change)
+        answer = self._calls.change("POST", documents.RegisteredBody, path, body, change)
         return answer.version, answer.created
 
     def move(
@@ -112,14 +117,14 @@ class RemoteControl:
         signed = envelope or Envelope(PAYLOAD_TYPE, move.statement(), ())
         body = documents.MoveBody(signed.to_json(), ChangeBody.of(change))
         path = f"/v1/models/{move.model}/stages/{move.stage}/move"
-        return self._post(StageRecord, path, body, change, guard)
+        return self._calls.change("POST", StageRecord, path, body, change, guard)
 
     def choose(
         self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         body = documents.ChoiceBody(ChangeBody.of(change))
         path = f"/v1/models/{model}/stages/{stage}/choice"
-        return self._post(StageRecord, path, body, change, guard)
+        return self._calls.change("POST", StageRecord, path, body, change, guard)
 
     def status(self, model: ModelName) -> dict[str, Any]:
         """Desired and observed version of each stage of `model` on each node."""
@@ -129,7 +134,7 @@ class RemoteControl:
         return shown
 
     def nodes(self) -> list[SeenReport]:
-        return self._get(NodesBody, "/v1/nodes").nodes
+        return self._calls.get(NodesBody, "/v1/nodes").nodes
 
     def log(self) -> tuple[list[LogRecord], bytes]:
         """The whole log as of now and the checkpoint that covers it."""
@@ -144,31 +149,6 @@ class RemoteControl:
 
     def close(self) -> None:
         self._client.close()
-
-    def _get(self, kind: type[documents.T], path: str) -> documents.T:
-        data = self._client.request("GET", quote(path, safe="/?=&:%@+"))
-        return documents.decode(kind, data, "the authority's answer")
-
-    def _find(self, kind: type[documents.T], path: str) -> documents.T | None:
-        try:
-            return self._get(kind, path)
-        except NotFound:
-            return None
-
-    def _post(
-        self,
-        kind: type[documents.T],
-        path: str,
-        body: msgspec.Struct,
-        change: Change,
-        guard: Guard | None = None,
-    ) -> documents.T:
-        """A change. Its request id is its Idempotency-Key, so that it may be asked again."""
-        headers = {"Idempotency-Key": change.request_id} if change.request_id else {}
-        if guard is not None:
-            headers["If-Match"] = f'"{guard}"'
-        data = self._client.request("POST", path, documents.encode(body), headers)
-        return documents.decode(kind, data, "the authority's answer")
 
 
 def _entry(body: documents.EntryBody) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,6 +34,8 @@ class VersionDraft:
     chunk_bytes: int
     tags: dict[str, str]
     notes: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Further ones, as `annotate_version` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,10 @@ def register_version(
         after=after,
         change=change,
     )
-    return queries.version(commit.txn, draft.model, number), True
+    made = queries.version(commit.txn, draft.model, number)
+    if draft.fields:
+        made = _annotate(commit, made, draft.fields, change)
+    return made, True
 
 
 def annotate_version(
@@ -90,8 +95,7 @@ def annotate_version(
     """Set fields of a version, or take them away where the value is None."""
     if commit.recall(change) is None:
         known = require_there(queries.version(commit.txn, model, number))
-        before, _ = changed(msgspec.to_builtins(known), fields, VERSION_FIELDS)
-        _append(commit, known, EntryType.VERSION_ANNOTATED, before, dict(fields), change)
+        return _annotate(commit, known, fields, change)
     return queries.version(commit.txn, model, number)
 
 
@@ -107,6 +111,14 @@ def delete_version(commit: Draft, model: ModelName, number: int, change: Change)
             )
         _append(commit, known, EntryType.VERSION_DELETED, {"digest": known.digest}, None, change)
     return queries.version(commit.txn, model, number)
+
+
+def _annotate(
+    commit: Draft, known: VersionRecord, fields: Mapping[str, Any], change: Change
+) -> VersionRecord:
+    before, _ = changed(msgspec.to_builtins(known), fields, VERSION_FIELDS)
+    _append(commit, known, EntryType.VERSION_ANNOTATED, before, dict(fields), change)
+    return queries.version(commit.txn, ModelName(known.model), known.number)
 
 
 def require_there(version: VersionRecord) -> VersionRecord:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from registry_core.changes.versions import VersionDraft
+from registry_core.control.metadata import MetadataControl
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.move import Move
@@ -22,6 +23,9 @@ from registry_core.trust.dsse import Envelope
 
 class Control(Protocol):
     """`find_*` return None, all others raise NotFound, for what does not exist."""
+
+    @property
+    def metadata(self) -> MetadataControl: ...
 
     def root(self) -> Root: ...
 

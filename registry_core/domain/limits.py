@@ -54,6 +54,17 @@ GGUF_STRING_MAX = 16 * MIB
 GGUF_ARRAY_MAX = 16 * MIB  # items: vocabularies have hundreds of thousands
 GGUF_HEADER_MAX = 256 * MIB
 
+# Search
+FILTER_CHARS_MAX = 4 * KIB
+FILTER_TERMS_MAX = 32
+FILTER_VALUES_MAX = 256
+ORDER_FIELDS_MAX = 4
+PAGE_TOKEN_CHARS_MAX = 4 * KIB
+SEARCH_STEPS_MAX = 5_000
+"""Candidates that one page looks at, so that no search holds up the others."""
+SEARCH_SORTED_MAX = 10_000
+"""Matches that are put into an order that no index has."""
+
 # Requests
 REQUEST_ID_CHARS_MAX = 128
 REQUESTS_REPLAYED_MS = 24 * 3600 * 1000

@@ -18,6 +18,7 @@ from registry_core.domain.move import Move
 from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
 from registry_core.embedded.formats import formats_in
+from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
 from registry_core.ledger import queries
 from registry_core.ledger.change import Change
@@ -39,6 +40,7 @@ class EmbeddedControl:
         self, ledger: Ledger, root: Root, origin: Origin, stager: SigningKey | None
     ) -> None:
         self.ledger = ledger
+        self.metadata = EmbeddedMetadata(ledger)
         self._root = root
         self._origin = origin
         self._stager = stager

@@ -3,32 +3,22 @@
 key = kind (1) || hash of the field's key (8) || value || sequence of registration (8)
       || model || 0x00 || number (8)
 
-Kinds: `t` tags, `m` metrics, `l` lineage, `f` formats, `c` all versions in order of registration
-(no hash, no value). Values keep their order: metrics as 8 bytes, text escaped and cut at
-INDEXED_TEXT_MAX bytes, so a search checks what it finds against the record itself. Deleted versions
-are not in it.
+Kinds: `t` tags, `m` metrics, `l` lineage, `f` formats (no value), `c` all versions by the time of
+their registration (no hash; Unix milliseconds, 8 bytes). Values keep their order: metrics as 8
+bytes, text escaped and cut at INDEXED_TEXT_MAX bytes, so a search checks what it finds against the
+record itself. Deleted versions are not in it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterator
 
 from registry_core.domain.identifiers import ModelName
 from registry_core.domain.metadata import metric_value
+from registry_core.domain.search.sortable import encode_float64, encode_text, encode_u64
 from registry_core.ledger.records import VersionRecord, version_key
 from registry_core.ledger.store import Table, Writer
-
-
-def encode_text(text: str) -> bytes:
-    return text.encode().replace(b"\0", b"\0\xff") + b"\0"
-
-
-def encode_float64(value: float) -> bytes:
-    bits = int.from_bytes(struct.pack(">d", value), "big")
-    return (bits ^ (0xFFFFFFFFFFFFFFFF if bits >> 63 else 1 << 63)).to_bytes(8, "big")
-
 
 INDEXED_TEXT_MAX = 64
 TAG, METRIC, LINEAGE, FORMAT, CREATED = b"t", b"m", b"l", b"f", b"c"
@@ -65,7 +55,7 @@ def _keys(version: VersionRecord) -> Iterator[bytes]:
     if version.deleted_ms:
         return
     place = place_of(version)
-    yield CREATED + place
+    yield CREATED + encode_u64(version.created_ms) + place
     for key, value in version.tags.items():
         yield of_field(TAG, key) + text_value(value) + place
     for key, value in version.metrics.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from registry_core.changes.versions import VersionDraft
 from registry_core.control.protocol import Control
@@ -53,6 +54,7 @@ def push_directory(
     *,
     tags: Mapping[str, str],
     notes: str,
+    fields: Mapping[str, Any],
     change: Change,
     progress: Progress,
 ) -> PushReport:
@@ -78,7 +80,7 @@ def push_directory(
     )
     origin.put(hint_key(manifest.digest), encode_hint(locations))
 
-    draft = VersionDraft(model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes)
+    draft = VersionDraft(model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes, fields)
     registered, created = control.register(draft, change)
     new = sum(chunk.length for chunk in fresh)
     return PushReport(registered, created, manifest.size, new, uploader.bytes_uploaded)

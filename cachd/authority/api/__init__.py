@@ -2,6 +2,7 @@
 
 registry  the registry itself: root, policy, origin
 models    models and their versions
+metadata  annotating and searching
 stages    stages, moves, choices, and what a reference resolves to
 fleet     what nodes report
 log       the log as a stream

@@ -82,6 +82,7 @@ class ModelsApi:
                 body.chunk_bytes,
                 body.tags,
                 body.notes,
+                body.fields,
             )
             return self._control.register(draft, change)
 
