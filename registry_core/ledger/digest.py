@@ -42,6 +42,9 @@ class Tracked:
     ) -> Iterator[tuple[bytes, bytes]]:
         return self._txn.scan(table, prefix, after=after, reverse=reverse)
 
+    def time_ms(self) -> int:
+        return self._txn.time_ms()
+
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         self._forget(table, key)
         self._txn.put(table, key, value)

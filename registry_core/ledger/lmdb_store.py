@@ -9,6 +9,7 @@ succeed over pages that never reached the disk. A crash leaves the last durable 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,9 @@ import lmdb
 from xxhash import xxh3_64_digest
 
 from registry_core.domain import limits
-from registry_core.errors import IntegrityError, LedgerUnavailable
+from registry_core.errors import LedgerUnavailable
+from registry_core.ledger.checksum import PREFIX, SUM_BYTES, damaged, seal, unseal
+from registry_core.ledger.key_range import successor
 from registry_core.ledger.lmdb_care import (
     examine_if_unknown,
     refuse_network_filesystem,
@@ -26,9 +29,6 @@ from registry_core.ledger.lmdb_care import (
 )
 from registry_core.ledger.store import Table
 from registry_core.ledger.writer_lock import WriterLock
-
-_SUM_BYTES = 8
-_PREFIX = {table: table.value.encode() + b"\0" for table in Table}
 
 
 class _Process:
@@ -42,6 +42,8 @@ os.register_at_fork(after_in_child=lambda: setattr(_Process, "here", object()))
 
 class LmdbStore:
     """`directory` holds data.mdb, lock.mdb, writer.lock and identity.json."""
+
+    shared = False
 
     def __init__(
         self,
@@ -139,10 +141,6 @@ def _open_tables(env: Any, *, readonly: bool) -> dict[Table, Any]:
     return {table: env.open_db(table.value.encode(), create=not readonly) for table in Table}
 
 
-def _checksum(table: Table, key: bytes, value: bytes) -> bytes:
-    return xxh3_64_digest(_PREFIX[table] + key + b"\0" + value)
-
-
 class _Transaction:
     """Reader and Writer over one LMDB transaction; a context manager that commits or aborts."""
 
@@ -182,12 +180,12 @@ class _Transaction:
         try:
             stored = self._txn.get(key, None, self._tables[table])
         except lmdb.Error as error:
-            raise _damaged(table) from error
+            raise damaged(table) from error
         if stored is None:
             return None
-        value: bytes = stored[_SUM_BYTES:]  # as `_unwrap` does it: this is what reads wait for
-        if stored[:_SUM_BYTES] != xxh3_64_digest(_PREFIX[table] + key + b"\0" + value):
-            raise _damaged(table)
+        value: bytes = stored[SUM_BYTES:]  # as `unseal` does it: this is what reads wait for
+        if stored[:SUM_BYTES] != xxh3_64_digest(PREFIX[table] + key + b"\0" + value):
+            raise damaged(table)
         return value
 
     def scan(
@@ -204,14 +202,17 @@ class _Transaction:
                 found = seek(cursor, prefix, after)
                 while found and cursor.key().startswith(prefix):
                     key = bytes(cursor.key())
-                    yield key, _unwrap(table, key, cursor.value())
+                    yield key, unseal(table, key, cursor.value())
                     found = cursor.prev() if reverse else cursor.next()
         except lmdb.Error as error:
-            raise _damaged(table) from error
+            raise damaged(table) from error
+
+    def time_ms(self) -> int:
+        return time.time_ns() // 1_000_000
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         try:
-            self._txn.put(key, _checksum(table, key, value) + value, db=self._tables[table])
+            self._txn.put(key, seal(table, key, value), db=self._tables[table])
         except lmdb.Error as error:
             raise LedgerUnavailable(f"the ledger cannot take the change: {error}") from error
 
@@ -229,27 +230,8 @@ def _seek_first(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
 
 def _seek_last(cursor: Any, prefix: bytes, after: bytes | None) -> bool:
     """Onto the last key below `after`, or below the end of `prefix`."""
-    bounds = [bound for bound in (after, _successor(prefix)) if bound is not None]
+    bounds = [bound for bound in (after, successor(prefix)) if bound is not None]
     bound = min(bounds, default=None)
     if bound is None:
         return bool(cursor.last())
     return bool(cursor.prev()) if cursor.set_range(bound) else bool(cursor.last())
-
-
-def _successor(prefix: bytes) -> bytes | None:
-    """The smallest key above all keys that begin with `prefix`."""
-    trimmed = prefix.rstrip(b"\xff")
-    return trimmed[:-1] + bytes([trimmed[-1] + 1]) if trimmed else None
-
-
-def _unwrap(table: Table, key: bytes, stored: bytes) -> bytes:
-    value = stored[_SUM_BYTES:]
-    if stored[:_SUM_BYTES] != _checksum(table, key, value):
-        raise _damaged(table)
-    return value
-
-
-def _damaged(table: Table) -> IntegrityError:
-    return IntegrityError(
-        f"a record of table {table} in the ledger is damaged: restore the ledger from a backup"
-    )

@@ -6,6 +6,7 @@ Both pass the same conformance suite as the real backends. Single-threaded, and 
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from registry_core.ledger.store import Reader, Table, Writer
 
 class MemoryStore:
     """Tables as dictionaries with their keys kept sorted."""
+
+    shared = False
 
     def __init__(self) -> None:
         self._values: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
@@ -80,12 +83,19 @@ class Overlay:
         self._held[table][key] = None
         self._changed[table].add(key)
 
-    def flush(self, below: Writer) -> None:
-        """Make the changes in `below`, which the overlay lies on. The overlay is used up."""
+    def time_ms(self) -> int:
+        return self._base.time_ms()
+
+    def changes(self) -> Iterator[tuple[Table, list[tuple[bytes, bytes | None]]]]:
+        """By table, in key order: (key, value), None for what was deleted."""
         for table, changed in self._changed.items():
             held = self._held[table]
-            for key in sorted(changed):  # neighbours share pages
-                value = held[key]
+            yield table, [(key, held[key]) for key in sorted(changed)]
+
+    def flush(self, below: Writer) -> None:
+        """Make the changes in `below`, which the overlay lies on. The overlay is used up."""
+        for table, changes in self.changes():
+            for key, value in changes:
                 if value is None:
                     below.delete(table, key)
                 else:
@@ -142,6 +152,9 @@ class _MemoryTransaction:
         for key in keys:
             if after is None or (key < after if reverse else key > after):
                 yield key, self._values[table][key]
+
+    def time_ms(self) -> int:
+        return time.time_ns() // 1_000_000
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         self._undo.append((table, key, self.get(table, key)))

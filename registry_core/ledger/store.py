@@ -68,6 +68,10 @@ class Reader(Protocol):
         """Records whose key begins with `prefix`, in key order, from beyond `after` on."""
         ...
 
+    def time_ms(self) -> int:
+        """Unix milliseconds by the store's clock: one clock for all who share it."""
+        ...
+
 
 class Writer(Reader, Protocol):
     """A view that can be changed."""
@@ -79,6 +83,11 @@ class Writer(Reader, Protocol):
 
 class Store(Protocol):
     """A backend. Transactions are short: no I/O to anything else within one."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may write too: then changes must be looked for."""
+        ...
 
     def read(self) -> AbstractContextManager[Reader]: ...
 

@@ -21,9 +21,9 @@ from registry_core.errors import InvalidInput
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.change import Change
 from registry_core.ledger.check import CheckReport, check_ledger
+from registry_core.ledger.checksum import checksum
 from registry_core.ledger.draft import Draft
 from registry_core.ledger.ledger import Ledger
-from registry_core.ledger.lmdb_store import _checksum
 from registry_core.ledger.records import StageRecord, VersionRecord
 from registry_core.ledger.store import Store, Table
 from registry_core.origin.store import Origin
@@ -172,7 +172,7 @@ class RawLedger:
         return dict(self.items(table))[key][8:]
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
-        self.put_stored(table, key, _checksum(table, key, value) + value)
+        self.put_stored(table, key, checksum(table, key, value) + value)
 
     def put_stored(self, table: Table, key: bytes, stored: bytes) -> None:
         with self._env.begin(write=True, db=self._tables[table]) as txn:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.memory_store import MemoryStore, Overlay
+from registry_core.ledger.postgres_store import PostgresStore
 from registry_core.ledger.store import Store, Table, Writer
 
 KEYS = [
@@ -32,20 +33,27 @@ AFTERS = [None, b"0", *KEYS, b"zz", b"\xff\xff\xff"]
 PREFIXES = [b"", b"a", b"a\0", b"a\xff", b"b", b"d", b"\xff"]
 
 
-@pytest.fixture(params=["lmdb", "memory"])
+def open_store(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
+    if "postgres" in kind:
+        return PostgresStore(request.getfixturevalue("postgres").new_database())
+    return LmdbStore(folder / "ledger") if "lmdb" in kind else MemoryStore()
+
+
+@pytest.fixture(params=["lmdb", "memory", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = LmdbStore(tmp_path / "ledger") if request.param == "lmdb" else MemoryStore()
+    made = open_store(request.param, request, tmp_path)
     yield made
     made.close()
 
 
-@pytest.fixture(params=["lmdb", "memory", "overlay of lmdb", "overlay of memory"])
+@pytest.fixture(params=["lmdb", "memory", "postgres", "overlay of lmdb", "overlay of memory",
+                        "overlay of postgres"])  # fmt: skip
 def begin(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[[], AbstractContextManager[Writer]]]:
     """Begins a transaction that sees what it wrote; half of what it holds may lie beneath it."""
     kind: str = request.param
-    made: Store = LmdbStore(tmp_path / "ledger") if "lmdb" in kind else MemoryStore()
+    made = open_store(kind, request, tmp_path)
 
     @contextmanager
     def overlay() -> Iterator[Writer]:
