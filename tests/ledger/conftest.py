@@ -13,18 +13,8 @@ from registry_core.ledger.store import Store
 from tests.ledger.rig import Books
 
 
-@pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    """A ledger on LMDB in `tmp_path`/ledger, which is checked after each test."""
-    store = LmdbStore(tmp_path / "ledger", holder="the test")
-    made = Books(store, tmp_path / "origin")
-    yield made
-    check_if_open(made)
-    store.close()
-
-
 @pytest.fixture(params=["lmdb", "postgres"])
-def any_books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     """A ledger on each real backend, which is checked after each test."""
     store: Store
     if request.param == "lmdb":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,14 @@ from registry_core.ledger.replica import Replica
 from registry_core.ledger.store import Table
 from registry_core.trust.keys import SigningKey
 from tests.ledger.rig import MODEL, ROOT, Books, RawLedger
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """On LMDB, whose file beneath can be changed by hand."""
+    store = LmdbStore(tmp_path / "ledger", holder="the test")
+    yield Books(store, tmp_path / "origin")
+    store.close()
 
 
 def replaced(raw: RawLedger, table: Table, key: bytes, old: bytes, new: bytes) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,14 @@ store = LmdbStore(pathlib.Path(sys.argv[1]), holder="the night shift")
 print("holding", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """On LMDB, whose file beneath can be changed by hand."""
+    store = LmdbStore(tmp_path / "ledger", holder="the test")
+    yield Books(store, tmp_path / "origin")
+    store.close()
 
 
 def test_a_second_writer_is_told_who_holds_it(books: Books, tmp_path: Path) -> None:
