@@ -93,6 +93,12 @@ class IntegrityError(RegistryError):
         self.actual = actual
 
 
+class NotOwner(RegistryError):
+    """Another process does this job by now. Trying again cannot help; stop doing it."""
+
+    code = "not_owner"
+
+
 class LedgerLocked(RegistryError):
     """Another process holds the writable ledger. Helps when that process ends, or go through it."""
 

@@ -43,7 +43,12 @@ class PostgresStore:
         self._pool = Pool(url)
         self._readonly = readonly
         self._statements = {table: _Statements(schema, table) for table in Table}
-        self._lock_head = _in(schema, "SELECT format FROM {}.head WHERE id = 1 FOR UPDATE")
+        # Not as a pipeline: after one, the server's idle_in_transaction_session_timeout sleeps.
+        self._begin = _in(
+            schema,
+            "BEGIN ISOLATION LEVEL READ COMMITTED; "
+            "SELECT format FROM {}.head WHERE id = 1 FOR UPDATE",
+        )
         try:
             if not readonly:
                 self._create(schema)
@@ -64,34 +69,22 @@ class PostgresStore:
         if self._readonly:
             raise LedgerUnavailable("the ledger was opened read-only: open it for writing")
         with self._pool.connection() as connection:
-            with _translated(self._pool.shown), connection.pipeline():
-                connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
-                connection.execute(self._lock_head)
-            layer = Overlay(_Snapshot(connection, self._statements))
             with _translated(self._pool.shown):
+                connection.execute(self._begin)
+                layer = Overlay(_Snapshot(connection, self._statements))
                 yield layer
-                self._send(connection, layer)
-            self._commit(connection)
+            self._commit(connection, layer)
 
     def close(self) -> None:
         self._pool.close()
 
-    def _send(self, connection: psycopg.Connection[Any], layer: Overlay) -> None:
-        """All changes, in one round trip."""
-        with connection.pipeline():
-            for table, changes in layer.changes():
-                puts = [(key, value) for key, value in changes if value is not None]
-                gone = [key for key, value in changes if value is None]
-                if puts:
-                    keys = [key for key, _ in puts]
-                    values = [seal(table, key, value) for key, value in puts]
-                    connection.execute(self._statements[table].put, (keys, values))
-                if gone:
-                    connection.execute(self._statements[table].delete, (gone,))
-
-    def _commit(self, connection: psycopg.Connection[Any]) -> None:
+    def _commit(self, connection: psycopg.Connection[Any], layer: Overlay) -> None:
+        """All changes and the COMMIT, in one round trip."""
         try:
-            connection.execute("COMMIT")
+            with connection.pipeline():
+                for table, changes in layer.changes():
+                    self._send(connection, table, changes)
+                connection.execute("COMMIT")
         except psycopg.Error as error:
             if connection.closed or connection.broken:
                 raise LedgerUnavailable(
@@ -99,6 +92,20 @@ class PostgresStore:
                     "have been made. Repeat it with the same Idempotency-Key"
                 ) from error
             raise _unavailable(self._pool.shown, error) from error
+
+    def _send(
+        self,
+        connection: psycopg.Connection[Any],
+        table: Table,
+        changes: list[tuple[bytes, bytes | None]],
+    ) -> None:
+        puts = [(key, seal(table, key, value)) for key, value in changes if value is not None]
+        gone = [key for key, value in changes if value is None]
+        if puts:
+            keys, values = [key for key, _ in puts], [value for _, value in puts]
+            connection.execute(self._statements[table].put, (keys, values))
+        if gone:
+            connection.execute(self._statements[table].delete, (gone,))
 
     def _create(self, schema: str) -> None:
         """Idempotent; several processes may do it at once, and then some have to try again."""
