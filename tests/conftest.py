@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 import registry_core
 from registry_core import Registry
-from tests.ledger.postgres_server import PostgresServer, programs_folder
+from tests.ledger.postgres_server import PostgresServer
 
 
 @pytest.fixture
@@ -25,18 +23,10 @@ def seed() -> int:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL server; `new_database()` gives the URL of an empty database."""
-    if programs_folder() is None:
-        missing = "PostgreSQL's server programs are not installed (Debian: postgresql)"
-        if os.environ.get("REQUIRE_ALL_TESTS"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    home = Path(tempfile.mkdtemp(prefix="cachd-postgres-"))  # readable by the server's own user
-    server = PostgresServer(home)
-    yield server
-    server.stop()
-    shutil.rmtree(home)
+    with PostgresServer.in_new_folder() as server:
+        yield server
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ class Authority:
             LogApi(control.ledger, self._watch),
         )
         self._runner: web.AppRunner | None = None
-        self._idle: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.url = ""
 
     async def start(self) -> dict[str, object]:
@@ -78,7 +78,9 @@ class Authority:
         site = web.TCPSite(runner, self._listen.host, self._listen.port)
         await site.start()
         self._runner = runner
-        self._idle = asyncio.create_task(self._sign_when_idle(), name="idle-checkpoints")
+        self._tasks = [asyncio.create_task(self._sign_when_idle(), name="idle-checkpoints")]
+        if self._ledger.store.shared:
+            self._tasks.append(asyncio.create_task(self._watch.poll(self._ledger), name="log-poll"))
         host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
         _log.info("authority serves", url=self.url)
@@ -87,10 +89,10 @@ class Authority:
     async def stop(self) -> None:
         self._draining = True
         await asyncio.sleep(self._drain_s)  # load balancers look at /readyz and go elsewhere
-        if self._idle is not None:
-            self._idle.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._idle
+                await task
         self._watch.close()
         if self._runner is not None:
             await self._runner.cleanup()

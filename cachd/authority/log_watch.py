@@ -1,8 +1,20 @@
-"""Who waits for the log to grow. Event loop only."""
+"""Who waits for the log to grow. Event loop only.
+
+Where other processes write the same ledger, their changes have to be looked for: `poll`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+
+import structlog
+
+from cachd.control.limits import LOG_POLL_S, RETRY_S_MAX
+from registry_core.errors import RegistryError
+from registry_core.ledger import log
+from registry_core.ledger.ledger import Ledger
+
+_log = structlog.get_logger("cachd.authority")
 
 
 class LogWatch:
@@ -27,3 +39,23 @@ class LogWatch:
         """Return once `count` has moved beyond `seen`."""
         while self.count <= seen:
             await self._changed.wait()
+
+    async def poll(self, ledger: Ledger) -> None:
+        """Notice what other processes append. Runs until it is cancelled."""
+        seen = -1
+        while True:
+            try:
+                size = await asyncio.to_thread(_size, ledger)
+            except RegistryError as error:
+                _log.warning("the log cannot be looked at", error=str(error))
+                await asyncio.sleep(RETRY_S_MAX)
+                continue
+            if size != seen:
+                seen = size
+                self.notify()
+            await asyncio.sleep(LOG_POLL_S)
+
+
+def _size(ledger: Ledger) -> int:
+    with ledger.read() as txn:
+        return log.log_size(txn)

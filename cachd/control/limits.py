@@ -24,6 +24,9 @@ REPORT_DEBOUNCE_S = 0.02
 SILENT_AFTER_MS = 15_000
 """A node that was not heard of for this long is no source of chunks and shown as silent."""
 
+LOG_POLL_S = 0.05
+"""How often an authority looks for what the others have written, where there are others."""
+
 STREAM_IDLE_S_MAX = 150.0
 """A log stream without even a checkpoint for this long is taken for dead."""
 STREAM_BUFFER_MAX = 512 * MIB

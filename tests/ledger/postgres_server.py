@@ -7,11 +7,15 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+import pytest
 
 _START_S = 60.0
 _PROGRAMS = ("initdb", "postgres", "pg_ctl")
@@ -51,6 +55,23 @@ class PostgresServer:
             )
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
+
+    @classmethod
+    @contextmanager
+    def in_new_folder(cls) -> Iterator[PostgresServer]:
+        """A server for as long as the context lasts; the test skips, or in CI fails, without."""
+        if programs_folder() is None:
+            missing = "PostgreSQL's server programs are not installed (Debian: postgresql)"
+            if os.environ.get("REQUIRE_ALL_TESTS"):
+                pytest.fail(missing)
+            pytest.skip(missing)
+        home = Path(tempfile.mkdtemp(prefix="cachd-postgres-"))  # its own user reads below it
+        server = cls(home)
+        try:
+            yield server
+        finally:
+            server.stop()
+            shutil.rmtree(home)
 
     def url(self) -> str:
         return f"postgresql://cachd@127.0.0.1:{self.port}/postgres"

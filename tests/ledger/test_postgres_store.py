@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,13 +25,10 @@ from tests.ledger.rig import Books
 
 
 @pytest.fixture
-def own_server(postgres: PostgresServer) -> Iterator[PostgresServer]:
-    """A server that a test may stop; that the shared one is there shows that there can be one."""
-    home = Path(tempfile.mkdtemp(prefix="cachd-postgres-"))
-    server = PostgresServer(home)
-    yield server
-    server.stop()
-    shutil.rmtree(home)
+def own_server() -> Iterator[PostgresServer]:
+    """A server that a test may stop."""
+    with PostgresServer.in_new_folder() as server:
+        yield server
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["restart", "crash"])

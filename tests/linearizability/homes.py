@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import registry_core
+from tests.ledger.postgres_server import PostgresServer
 
 MODEL, VERSIONS = "m", 5
 
@@ -18,7 +19,18 @@ def lmdb_home(folder: Path) -> Iterator[Path]:
     yield folder / "registry"
 
 
-HOMES: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {"lmdb": lmdb_home}
+@contextmanager
+def postgres_home(folder: Path) -> Iterator[Path]:
+    """A registry below `folder` whose ledger is in a PostgreSQL server of its own."""
+    with PostgresServer.in_new_folder() as server:
+        registry_core.init(folder / "registry", ledger=server.new_database()).close()
+        yield folder / "registry"
+
+
+HOMES: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
+    "lmdb": lmdb_home,
+    "postgres": postgres_home,
+}
 """By the backend's name: the home of a new registry, for as long as the context lasts (a database
 server that it needs runs as long). `cachd authority --home` is all that is asked of it."""
 
