@@ -50,7 +50,7 @@ class PostgresStore:
             "SELECT format FROM {}.head WHERE id = 1 FOR UPDATE",
         )
         try:
-            if not readonly:
+            if not readonly and not self._exists(schema):
                 self._create(schema)
             self._require_format(schema)
         except BaseException:
@@ -106,6 +106,16 @@ class PostgresStore:
             connection.execute(self._statements[table].put, (keys, values))
         if gone:
             connection.execute(self._statements[table].delete, (gone,))
+
+    def _exists(self, schema: str) -> bool:
+        """Whether all tables are there, those of later programs that are unknown here included."""
+        wanted = {table.value for table in Table} | {"head"}
+        with self._pool.connection() as connection, _translated(self._pool.shown):
+            rows = connection.execute(
+                "SELECT table_name FROM information_schema.tables WHERE table_schema = %s",
+                (schema,),
+            )
+            return wanted <= {row[0] for row in rows}
 
     def _create(self, schema: str) -> None:
         """Idempotent; several processes may do it at once, and then some have to try again."""

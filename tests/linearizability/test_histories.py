@@ -23,8 +23,8 @@ from tests.linearizability.log_check import check_against_log
 from tests.linearizability.promoters import Material
 from tests.linearizability.stage_register import Read
 
-HISTORIES = int(os.environ.get("CACHD_HISTORIES") or 200)
-BATCHES = 4
+HISTORIES = int(os.environ.get("CACHD_HISTORIES") or 60)
+BATCHES = 2
 
 
 @pytest.fixture(params=sorted(HOMES))
