@@ -96,7 +96,7 @@ class CachdSystem:
 
     def search(self, team: str) -> int:
         query = urlencode({"filter": f"tags.team = '{team}'", "page_size": 100})
-        return len(self._client.call("GET", f"/v1/versions?{query}")[1].get("versions", []))
+        return len(self._client.expect("GET", f"/v1/versions?{query}")["versions"])
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bench.registry.races import race
 from bench.registry.systems import TEAMS, Size, System
 
 PROMOTERS = 16
+ROUNDS = 8
 _WARM_UP = 20
 
 
@@ -40,7 +42,7 @@ def _at(folder: Path, size: Size, options: argparse.Namespace, suffix: str) -> d
     rng = random.Random(options.seed)
     count: int = options.requests
     with ExitStack() as stack:
-        ours = stack.enter_context(cachd_system(folder / "cachd", size, count + _WARM_UP))
+        ours = stack.enter_context(cachd_system(folder / "cachd", size, count + _WARM_UP + ROUNDS))
         theirs = stack.enter_context(mlflow_system(folder / "mlflow", size))
         _, raw = raw_writer(folder / "raw")
         taken = _measure((ours, theirs), size, count, raw, rng)
@@ -60,38 +62,55 @@ def _measure(
     raw: Callable[[], None],
     rng: random.Random,
 ) -> dict[str, list[float]]:
-    """Seconds of each request by what it was; warm-up requests are left out."""
-    taken: dict[str, list[float]] = {}
-    for turn in range(count + _WARM_UP):
-        model, version = rng.randrange(size.models), rng.randrange(size.versions) + 1
-        creating = size.name(turn % size.models)  # as the prepared versions are laid out
-        work: list[tuple[str, Callable[[], object]]] = [("fdatasync", raw)]
-        for system in systems:
-            if isinstance(system, CachdSystem):
-                now = system.read(size.name(model))
-                version = version if version != now else version % size.versions + 1
-                system.prepare_stage(size.name(model), version)
-            work += _requests(system, size, model, version, creating, rng)
-        rng.shuffle(work)
-        for name, act in work:
-            began_s = time.perf_counter()
+    """Seconds of each request by what it was. Requests of one kind to one system come in rows, as
+    clients send them; which row is next is shuffled in each of ROUNDS rounds."""
+    creates = iter(range(count + _WARM_UP + ROUNDS))
+    kinds: dict[str, Callable[[], float]] = {"fdatasync": lambda: _timed(raw)}
+    for system in systems:
+        prefix = "" if system.name == "cachd" else "mlflow_"
+        kinds[f"{prefix}http_read"] = partial(_read, system, size, rng)
+        kinds[f"{prefix}create_version"] = partial(_create, system, size, creates, rng)
+        kinds[f"{prefix}set_stage"] = partial(_set_stage, system, size, rng)
+        kinds[f"{prefix}search"] = partial(_search, system, rng)
+    for act in kinds.values():
+        for _ in range(_WARM_UP):
             act()
-            if turn >= _WARM_UP:
-                taken.setdefault(name, []).append(time.perf_counter() - began_s)
+    taken: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(ROUNDS):
+        for name in rng.sample(list(kinds), len(kinds)):
+            kinds[name]()  # finds its way back into the caches
+            taken[name] += [kinds[name]() for _ in range(count // ROUNDS)]
     return taken
 
 
-def _requests(
-    system: System, size: Size, model: int, version: int, creating: str, rng: random.Random
-) -> list[tuple[str, Callable[[], object]]]:
-    prefix = "" if system.name == "cachd" else "mlflow_"
-    reading, team = size.name(rng.randrange(size.models)), f"team-{rng.randrange(TEAMS)}"
-    return [
-        (f"{prefix}http_read", lambda: system.read(reading)),
-        (f"{prefix}create_version", lambda: system.create_version(creating)),
-        (f"{prefix}set_stage", lambda: system.set_stage(size.name(model), version)),
-        (f"{prefix}search", lambda: system.search(team)),
-    ]
+def _timed(act: Callable[[], object]) -> float:
+    began_s = time.perf_counter()
+    act()
+    return time.perf_counter() - began_s
+
+
+def _read(system: System, size: Size, rng: random.Random) -> float:
+    name = size.name(rng.randrange(size.models))
+    return _timed(lambda: system.read(name))
+
+
+def _create(system: System, size: Size, creates: Iterator[int], rng: random.Random) -> float:
+    """As the prepared versions are laid out; anywhere in the system that needs none."""
+    number = next(creates) if isinstance(system, CachdSystem) else rng.randrange(size.models)
+    return _timed(lambda: system.create_version(size.name(number % size.models)))
+
+
+def _set_stage(system: System, size: Size, rng: random.Random) -> float:
+    name = size.name(rng.randrange(size.models))
+    version = system.read(name) % size.versions + 1
+    if isinstance(system, CachdSystem):
+        system.prepare_stage(name, version)
+    return _timed(lambda: system.set_stage(name, version))
+
+
+def _search(system: System, rng: random.Random) -> float:
+    team = f"team-{rng.randrange(TEAMS)}"
+    return _timed(lambda: system.search(team))
 
 
 def _shown(taken: dict[str, list[float]], suffix: str) -> dict[str, Any]:

@@ -30,6 +30,7 @@ _COMMANDS = {
     "history": "Who changed what of a model, when and why.",
     "status": "Desired and observed version of a model on every node.",
     "verify": "Check the ledger, the origin or a node's cache from end to end.",
+    "migrate": "Move the ledger to PostgreSQL, or back.",
     "demo": "Run the main job on this machine: real processes, a flip under load, kills.",
 }
 _MODULES = {"list": "cachctl.commands.list_models", "demo": "cachctl.demo.command"}

@@ -2,13 +2,15 @@
 
 Threads: reads from any thread; writes are serialised by LMDB. Never across fork: a child gets a
 clear error, since LMDB would seem to work there and is not. Each record carries a checksum bound
-to table and key. After a failed commit the writer is stopped for good: later commits would seem to
-succeed over pages that never reached the disk. A crash leaves the last durable commit.
+to table and key. After a failed commit the writer is stopped, since later commits would seem to
+succeed over pages that never reached the disk; the next write, a second later at the earliest,
+first opens the file anew at its last durable commit. A crash leaves the last durable commit.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,7 @@ from xxhash import xxh3_64_digest
 from registry_core.domain import limits
 from registry_core.errors import LedgerUnavailable
 from registry_core.ledger.checksum import PREFIX, SUM_BYTES, damaged, seal, unseal
+from registry_core.ledger.in_use import InUse
 from registry_core.ledger.key_range import successor
 from registry_core.ledger.lmdb_care import (
     examine_if_unknown,
@@ -29,6 +32,9 @@ from registry_core.ledger.lmdb_care import (
 )
 from registry_core.ledger.store import Table
 from registry_core.ledger.writer_lock import WriterLock
+
+_MEND_AFTER_S = 1.0
+_MEND_S = 5.0
 
 
 class _Process:
@@ -60,7 +66,10 @@ class LmdbStore:
         refuse_network_filesystem(directory)
         self._directory = directory
         self._process = _Process.here
+        self._in_use = InUse()
         self._stopped: str | None = None
+        self._stopped_s = 0.0
+        self._mending = threading.Lock()  # held by whoever opens the file anew
         self._lock = None if readonly else WriterLock(directory / "writer.lock", holder)
         try:
             if not examined:
@@ -86,7 +95,8 @@ class LmdbStore:
             raise _forked()
         if self._lock is None:
             raise LedgerUnavailable("the ledger was opened read-only: open it for writing")
-        self._require_not_stopped()
+        if self._stopped is not None:
+            self._open_anew()
         made = _Transaction(self, write=True)
         try:
             self._require_not_stopped()  # while this one waited for its turn
@@ -96,7 +106,27 @@ class LmdbStore:
         return made
 
     def stop_writing(self, reason: str) -> None:
-        self._stopped = reason
+        self._stopped, self._stopped_s = reason, time.monotonic()
+
+    def _open_anew(self) -> None:
+        """Once the file is closed, nothing is left of the pages that a failed commit left behind
+        in this process. Readers wait meanwhile. Raises if it is too early, or fails again."""
+        with self._mending:
+            if self._stopped is None:
+                return
+            if time.monotonic() - self._stopped_s < _MEND_AFTER_S:
+                self._require_not_stopped()
+            with self._in_use.nobody(_MEND_S) as nobody:
+                if not nobody:
+                    self._require_not_stopped()
+                try:
+                    self._env.close()
+                    self._env = _open_environment(self._directory, readonly=False)
+                    self._tables = _open_tables(self._env, readonly=False)
+                except lmdb.Error as error:
+                    self.stop_writing(str(error))
+                    self._require_not_stopped()
+            self._stopped = None
 
     def close(self) -> None:
         if self._process is _Process.here:
@@ -112,7 +142,7 @@ class LmdbStore:
         if self._stopped is not None:
             raise LedgerUnavailable(
                 f"the ledger's writer stopped at a failed commit ({self._stopped}): free disk "
-                "space or mend the disk, then open the ledger again; nothing acknowledged is lost"
+                "space or mend the disk, and it goes on by itself; nothing acknowledged is lost"
             )
 
 
@@ -149,10 +179,12 @@ class _Transaction:
     def __init__(self, store: LmdbStore, *, write: bool) -> None:
         self._store = store
         self._write = write
+        store._in_use.enter(self)  # noqa: SLF001  # the two classes are one backend
         self._tables = store._tables  # noqa: SLF001  # the two classes are one backend
         try:
             self._txn = store._env.begin(write=write)  # noqa: SLF001  # as above
         except lmdb.Error as error:
+            store._in_use.leave(self)  # noqa: SLF001  # as above
             raise LedgerUnavailable(f"the ledger cannot be read: {error}") from error
 
     def __enter__(self) -> _Transaction:
@@ -162,7 +194,7 @@ class _Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if kind is not None or not self._write:
-            self._txn.abort()
+            self.abort()
             return
         try:
             self._txn.commit()
@@ -172,9 +204,12 @@ class _Transaction:
                 f"the ledger could not commit ({failure}): the change was refused and nothing "
                 "is half-made; look at free disk space first"
             ) from failure
+        finally:
+            self._store._in_use.leave(self)  # noqa: SLF001  # as above
 
     def abort(self) -> None:
         self._txn.abort()
+        self._store._in_use.leave(self)  # noqa: SLF001  # as above
 
     def get(self, table: Table, key: bytes) -> bytes | None:
         try:

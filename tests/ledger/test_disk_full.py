@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from registry_core.errors import LedgerUnavailable
+from registry_core.ledger import queries
 from registry_core.ledger.lmdb_store import LmdbStore
-from tests.ledger.rig import Books
+from tests.ledger.rig import MODEL, Books
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +49,7 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
 
     with pytest.raises(LedgerUnavailable, match="writer stopped at a failed commit"):
         books.add_version()
+    _tried_until(books, lambda told: "could not commit" in told or "cannot take" in told)
     store.close()
 
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
@@ -53,6 +58,48 @@ def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     assert books.check().problems == []
     assert books.add_version().number == acknowledged + 1
     reopened.close()
+
+
+def test_goes_on_by_itself_once_there_is_space(small_disk: Path, tmp_path: Path) -> None:
+    """While others read, and without anybody opening it again."""
+    store = LmdbStore(small_disk / "ledger")
+    books = Books(store, tmp_path / "origin")
+    acknowledged, _ = _fill(books)
+    stop = threading.Event()
+
+    def read() -> int:
+        count = 0
+        while not stop.is_set():
+            with store.read() as txn:
+                assert queries.version(txn, MODEL, acknowledged).number == acknowledged
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(3) as threads:
+        readers = [threads.submit(read) for _ in range(3)]
+        subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+        _tried_until(books, lambda told: not told)
+        stop.set()
+        assert all(reader.result(10) > 0 for reader in readers)
+    assert books.check().problems == []
+    with store.read() as txn:
+        assert queries.model(txn, MODEL).last_number == acknowledged + 1
+    store.close()
+
+
+def _tried_until(books: Books, wanted: Callable[[str], bool]) -> None:
+    """Add versions until what that is told by is as `wanted`; empty if it was done."""
+    deadline = time.monotonic() + 10
+    while True:
+        assert time.monotonic() < deadline
+        told = ""
+        try:
+            books.add_version()
+        except LedgerUnavailable as refusal:
+            told = str(refusal)
+        if wanted(told):
+            return
+        time.sleep(0.05)
 
 
 def _fill(books: Books) -> tuple[int, str]:

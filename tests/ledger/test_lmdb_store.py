@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from registry_core.errors import IntegrityError, LedgerLocked, LedgerUnavailable
+from registry_core.ledger.in_use import InUse
 from registry_core.ledger.lmdb_store import LmdbStore, _Process
 from registry_core.ledger.store import Table
 from tests.ledger.rig import Books, RawLedger
 
 HOLD = """
 import sys, pathlib
+from registry_core.ledger.in_use import InUse
 from registry_core.ledger.lmdb_store import LmdbStore
 store = LmdbStore(pathlib.Path(sys.argv[1]), holder="the night shift")
 print("holding", flush=True)
@@ -137,6 +139,7 @@ def _assert_noticed(raw: RawLedger, table: Table, key: bytes) -> None:
     """Read through the very code that reads the ledger, over the environment that `raw` has."""
     store = LmdbStore.__new__(LmdbStore)
     store._env, store._tables, store._process = raw._env, raw._tables, _Process.here
+    store._in_use = InUse()
     with store.read() as txn:
         with pytest.raises(IntegrityError, match=f"table {table} in the ledger is damaged"):
             txn.get(table, key)
