@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from registry_core.approvals import Approvals
 from registry_core.control.protocol import Control
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import (
@@ -24,8 +25,8 @@ from registry_core.domain.identifiers import (
     parse_version_number,
 )
 from registry_core.domain.move import Move
-from registry_core.domain.policy import PUBLISHER, STAGER
-from registry_core.domain.stage import EMPTY
+from registry_core.domain.policy import PUBLISHER, STAGER, Policy
+from registry_core.domain.stage import EMPTY, StageState
 from registry_core.errors import NotFound
 from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
@@ -51,6 +52,9 @@ class Registry:
         self._actor = actor
         self._loaded: dict[str, SigningKey] = {}
         self.metadata = Metadata(control, control.metadata, self._change)
+        self.approvals = Approvals(
+            control.approvals, control.policy, self._next_move, keys, self._change
+        )
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""
@@ -96,21 +100,11 @@ class Registry:
         """
         ref = StageRef.parse(stage)
         target = self.version(ref.model, version)
-        known = self.control.find_stage(ref.model, ref.stage)
-        before = known.state if known else EMPTY
+        before = self._state(ref)
         guard = Guard.parse(expect) if expect is not None else before.guard
         before.require(guard, str(ref))
         policy = self.control.policy()
-        move = Move(
-            registry=policy.registry,
-            model=ref.model,
-            stage=ref.stage,
-            generation=before.generation + 1,
-            version=target.point,
-            previous=before.in_force,
-            policy=policy.digest,
-        )
-        before.after_move(move)
+        move = _move_from(before, ref, target, policy)
         role = policy.rule_for(ref.model, ref.stage).role
         return self.control.move(move, self._sign(move, role), guard, self._change(reason))
 
@@ -161,6 +155,16 @@ class Registry:
     ) -> None:
         self.close()
 
+    def _next_move(self, stage: str, version: int | str) -> Move:
+        """The move of a stage, as it is now, to a version."""
+        ref = StageRef.parse(stage)
+        target = self.version(ref.model, version)
+        return _move_from(self._state(ref), ref, target, self.control.policy())
+
+    def _state(self, ref: StageRef) -> StageState:
+        known = self.control.find_stage(ref.model, ref.stage)
+        return known.state if known else EMPTY
+
     def _sign(self, move: Move, role: str) -> Envelope | None:
         """The move signed by the caller's key of `role`; None leaves it to the authority."""
         if role == STAGER and role not in self._loaded and role not in self._keys.names():
@@ -175,3 +179,18 @@ class Registry:
 
     def _change(self, reason: str) -> Change:
         return Change(self._actor, reason, uuid.uuid4().hex)
+
+
+def _move_from(before: StageState, ref: StageRef, target: VersionRecord, policy: Policy) -> Move:
+    """The move that continues from `before`; refused if there is nothing to do."""
+    move = Move(
+        registry=policy.registry,
+        model=ref.model,
+        stage=ref.stage,
+        generation=before.generation + 1,
+        version=target.point,
+        previous=before.in_force,
+        policy=policy.digest,
+    )
+    before.after_move(move)
+    return move

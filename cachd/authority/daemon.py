@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 import registry_core
+from cachd.authority.api.approvals import ApprovalsApi
 from cachd.authority.api.fleet import FleetApi
 from cachd.authority.api.log import LogApi
 from cachd.authority.api.metadata import MetadataApi
@@ -59,6 +60,7 @@ class Authority:
             ModelsApi(control, self._registry.origin, self._writes),
             MetadataApi(control, self._writes),
             StagesApi(control, self._writes),
+            ApprovalsApi(control, self._writes),
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
         )

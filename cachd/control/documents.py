@@ -12,7 +12,7 @@ import msgspec
 from registry_core.domain.entry import Entry
 from registry_core.errors import InvalidInput
 from registry_core.ledger.change import Change
-from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
+from registry_core.ledger.records import ModelRecord, ProposalRecord, StageRecord, VersionRecord
 
 T = TypeVar("T")
 
@@ -76,6 +76,33 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
     steps: list[StepBody]
     change: ChangeBody
+
+
+class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A DSSE envelope over a policy, signed by owners; `expect` is the digest of the present one."""
+
+    envelope: dict[str, Any]
+    expect: str
+    change: ChangeBody
+
+
+class PolicyAnswer(msgspec.Struct):
+    """The policy in force: canonical text, and its digest."""
+
+    policy: str
+    digest: str
+
+
+class ApprovalBody(msgspec.Struct):
+    """`lacking` says what the proposal still needs; empty once its stage has moved."""
+
+    proposal: str
+    lacking: str
+    stage: StageRecord | None
+
+
+class ProposalsBody(msgspec.Struct):
+    proposals: list[ProposalRecord]
 
 
 class RegistryBody(msgspec.Struct):

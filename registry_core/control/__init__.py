@@ -1,6 +1,7 @@
 """Control: what needs the one writable ledger. A protocol per kind of thing, two implementations.
 
 protocol   models, versions, stages: what everything else builds on
+approvals  proposals, approvals, the policy
 metadata   annotating and searching
 
 Implemented in process (`registry_core.embedded`) and over HTTP (`cachd.control`).

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from registry_core.changes.versions import VersionDraft
+from registry_core.control.approvals import ApprovalControl
 from registry_core.control.metadata import MetadataControl
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
@@ -26,6 +27,9 @@ class Control(Protocol):
 
     @property
     def metadata(self) -> MetadataControl: ...
+
+    @property
+    def approvals(self) -> ApprovalControl: ...
 
     def root(self) -> Root: ...
 

@@ -1,5 +1,6 @@
 """Control over the ledger in this process. The authority serves these very objects over HTTP.
 
 control    models, versions, stages
+approvals  proposals, approvals, the policy
 metadata   annotating and searching; formats: of a version's files
 """

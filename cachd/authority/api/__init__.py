@@ -4,6 +4,7 @@ registry  the registry itself: root, policy, origin
 models    models and their versions
 metadata  annotating and searching
 stages    stages, moves, choices, and what a reference resolves to
+approvals proposals, approvals, the policy
 fleet     what nodes report
 log       the log as a stream
 parsing   what requests say: names, numbers, guards, who changes what

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from registry_core.domain import limits
+from registry_core.domain.search.query_text import check_query_text
 from registry_core.errors import InvalidInput
 
 Mask = tuple[tuple[str, str | None], ...]
@@ -13,8 +13,7 @@ Mask = tuple[tuple[str, str | None], ...]
 
 def parse_mask(text: str, known: Collection[str]) -> Mask:
     """(field, member or None) of each; `known` are the fields there are. Empty: everything."""
-    if len(text) > limits.FILTER_CHARS_MAX:
-        raise InvalidInput(f"fields has at most {limits.FILTER_CHARS_MAX} characters")
+    check_query_text(text, "fields")
     mask = []
     for item in (part.strip() for part in text.split(",")) if text.strip() else ():
         field, dot, member = item.partition(".")

@@ -3,12 +3,13 @@
     tags.team = 'fraud' AND metrics.auc >= 0.93 AND name LIKE 'fraud-%' AND created > '2026-11-01'
 
 field     name number digest created publisher actor bytes notes stage formats
-          tags.KEY metrics.KEY lineage.KEY; a KEY of other than letters, digits, _ and - is quoted
-          with backticks or double quotes: tags."my key"
+          tags.KEY metrics.KEY lineage.KEY; a KEY of other than letters, digits, _ - and . is
+          quoted with backticks or double quotes: tags."my key"
 compare   = != < <= > >= (numbers and times: all; text: = != LIKE ILIKE IN NOT IN)
 presence  tags.KEY IS NULL, metrics.KEY IS NOT NULL
 text      'single quotes', '' for a quote within; double quotes are accepted
 number    decimal, with sign and exponent if need be
+time      ISO 8601 in quotes (UTC where it names no zone), or Unix milliseconds
 
 There is no OR and there are no parentheses, as in MLflow: ask twice. Pure; bounded by
 FILTER_CHARS_MAX and FILTER_TERMS_MAX; whatever is wrong is InvalidInput with the place.
@@ -19,20 +20,22 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from registry_core.domain import limits
 from registry_core.domain.search.fields import Field, Kind, make_field
+from registry_core.domain.search.query_text import check_query_text
 from registry_core.errors import InvalidInput
 
 Value = str | float
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(
     r"""\s*(?:
     (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
   | (?P<quoted>`[^`]*`)
-  | (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-  | (?P<word>[A-Za-z_][\w-]*)
+  | (?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
+  | (?P<word>[A-Za-z_][\w-]*(?:\.[\w-]+)*)
   | (?P<sign><=|>=|!=|<>|=|<|>|\.|,|\(|\))
   )""",
     re.VERBOSE,
@@ -70,8 +73,7 @@ _PRESENCE = frozenset({Op.IS_NULL, Op.IS_NOT_NULL})
 
 def parse_filter(text: str) -> tuple[Term, ...]:
     """The terms, all of which must hold; none for an empty filter."""
-    if len(text) > limits.FILTER_CHARS_MAX:
-        raise InvalidInput(f"a filter has at most {limits.FILTER_CHARS_MAX} characters")
+    check_query_text(text, "filter")
     parser = _Parser(text)
     terms = [parser.term()] if not parser.at_end else []
     while not parser.at_end:
@@ -119,15 +121,16 @@ class _Parser:
         if token.kind != "word":
             hint = ": parentheses are not supported, ask twice" if token.text == "(" else ""
             raise _wrong(token, f"expected a field, not {token.text!r:.40}{hint}")
-        key = None
-        if self._is_sign("."):
+        name, dot, rest = token.text.partition(".")
+        key = rest if dot else None
+        if key is None and self._is_sign("."):
             self._next += 1
             part = self._take("a key")
             if part.kind not in ("word", "quoted", "text"):
                 raise _wrong(part, f"expected a key, not {part.text!r:.40}")
-            key = part.text if part.kind == "word" else part.text[1:-1]
+            key = part.text if part.kind == "word" else _unquoted(part)
         try:
-            return make_field(token.text, key)
+            return make_field(name, key)
         except InvalidInput as error:
             raise _wrong(token, str(error)) from error
 
@@ -191,7 +194,7 @@ def parse_time(text: str) -> float | None:
     except ValueError:
         return None
     zoned = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
-    return zoned.timestamp() * 1000
+    return (zoned - _EPOCH) / timedelta(milliseconds=1)  # exact, which seconds as a float are not
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -200,7 +203,9 @@ def _tokens(text: str) -> list[_Token]:
         match = _TOKEN.match(text, offset)
         if match is None or match.lastgroup is None:
             rest = text[offset:].lstrip()
-            raise InvalidInput(f"filter, character {end - len(rest.rstrip()) + 1}: {rest!r:.40}")
+            said = "this quote is never closed" if rest[0] in "'\"`" else "not understood"
+            place = end - len(rest.rstrip()) + 1
+            raise InvalidInput(f"filter, character {place}: {said}: {rest!r:.40}")
         kind = match.lastgroup
         found.append(_Token(kind, match[kind], match.start(kind)))
         offset = match.end()
@@ -209,13 +214,19 @@ def _tokens(text: str) -> list[_Token]:
 
 def _value_of(token: _Token, kind: Kind) -> Value | None:
     if token.kind == "text":
-        quote = token.text[0]
-        text = token.text[1:-1].replace(quote * 2, quote)
+        text = _unquoted(token)
         return text if kind is Kind.TEXT else parse_time(text) if kind is Kind.TIME else None
     if token.kind == "number" and kind is not Kind.TEXT:
         number = float(token.text)
-        return number if math.isfinite(number) else None
+        bound = limits.INTEGER_MAX if kind is Kind.TIME else math.inf
+        return number if math.isfinite(number) and abs(number) <= bound else None
     return None
+
+
+def _unquoted(token: _Token) -> str:
+    quote = token.text[0]
+    inner = token.text[1:-1]
+    return inner if quote == "`" else inner.replace(quote * 2, quote)
 
 
 def _is_or(token: _Token) -> bool:

@@ -1,7 +1,9 @@
 """Values as bytes that sort as the values do, for index keys.
 
-Text is escaped and ended as in FoundationDB's tuple layer, so that no text is a prefix of another's
-encoding; numbers are big-endian with the sign turned round.
+Text is escaped and ended as in FoundationDB's tuple layer: a key of text and what comes behind it
+sorts by the text first, as long as what comes behind does not begin with 0xff (a sequence never
+does). One encoding begins another only where the longer text goes on with NUL. Numbers are
+big-endian with the sign turned round.
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ def policy_set(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None
     before = str(queries.parsed_policy(current).digest) if current else None
     require(entry.before == before, entry, "was made under another policy")
     txn.put(Table.POLICY, queries.POLICY_KEY, policy.encoded)
+    for key, _ in list(txn.scan(Table.PROPOSALS)):  # they were made under another policy
+        txn.delete(Table.PROPOSALS, key)
 
 
 def state(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
