@@ -11,9 +11,8 @@ restore        a lost authority comes back from its backup
 
 Both servers run on this machine at the same time, hold the same models and versions, and are asked
 by the same client over kept connections, in rows of one kind whose order is shuffled in each of
-eight rounds; so what else the machine does disturbs both. Durability: cachd syncs its ledger at each
-write; MLflow's sqlite does as sqlite's
-defaults have it (a sync at each commit too). `python -m bench registry --json`.
+eight rounds; so what else the machine does disturbs both. Durability: cachd syncs its ledger at
+each write; so does MLflow's sqlite, by its defaults. `python -m bench registry --json`.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class StepsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A DSSE envelope over a policy, signed by owners; `expect` is the digest of the present one."""
+    """A DSSE envelope over a policy, signed by owners; `expect` is the present one's digest."""
 
     envelope: dict[str, Any]
     expect: str

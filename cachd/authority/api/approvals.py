@@ -19,6 +19,7 @@ from registry_core.trust.dsse import Envelope
 
 _PROPOSALS = "/v1/models/{model}/stages/{stage}/proposals"
 _ONE = _PROPOSALS + "/{proposal}"
+_WAITING = (("waiting_for", "key ids, with commas: only what a signature by one of them helps"),)
 
 
 class ApprovalsApi:
@@ -30,8 +31,7 @@ class ApprovalsApi:
         return [
             Operation("GET", "/v1/proposals", self.proposals,
                       "Moves that are proposed and lack signatures", documents.ProposalsBody,
-                      query=(("waiting_for", "key ids with commas between: only what a signature "
-                                             "by one of them would bring further"),)),
+                      query=_WAITING),
             Operation("POST", _PROPOSALS, self.propose,
                       "Propose a move, signed by its author", documents.ApprovalBody,
                       documents.MoveBody),
