@@ -16,7 +16,7 @@ from registry_core.errors import InvalidInput
 @click.option(
     "--set",
     "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),
     help="Replace the policy by this file, signed with the owner's key.",
 )
 @click.option("--reason", default="", help="Why, for the log.")
