@@ -17,6 +17,7 @@ from aiohttp import web
 
 import registry_core
 from cachd.authority.api.approvals import ApprovalsApi
+from cachd.authority.api.events import EventsApi
 from cachd.authority.api.fleet import FleetApi
 from cachd.authority.api.log import LogApi
 from cachd.authority.api.metadata import MetadataApi
@@ -63,6 +64,7 @@ class Authority:
             ApprovalsApi(control, self._writes),
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
+            EventsApi(control.ledger, config.registry, self._watch, self._writes),
         )
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []

@@ -12,6 +12,7 @@ import msgspec
 from registry_core.domain.entry import Entry
 from registry_core.errors import InvalidInput
 from registry_core.ledger.change import Change
+from registry_core.ledger.consumers import ConsumerRecord
 from registry_core.ledger.records import ModelRecord, ProposalRecord, StageRecord, VersionRecord
 
 T = TypeVar("T")
@@ -103,6 +104,45 @@ class ApprovalBody(msgspec.Struct):
 
 class ProposalsBody(msgspec.Struct):
     proposals: list[ProposalRecord]
+
+
+class BatchBody(msgspec.Struct):
+    """CloudEvents 1.0 in order, from beyond `after`; `next` is where to go on."""
+
+    events: list[dict[str, Any]]
+    after: int
+    next: int
+
+
+class ConsumerBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`start`: the position to begin beyond; null begins with what is still to come."""
+
+    name: str
+    types: list[str] = []
+    model: str = ""
+    start: int | None = None
+
+
+class ConsumersBody(msgspec.Struct):
+    """`log_entries` less a consumer's cursor is how far it is behind."""
+
+    consumers: list[ConsumerRecord]
+    log_entries: int
+
+
+class AckBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Move on from `cursor` (`after` of what was read) to `sequence` (its `next`)."""
+
+    cursor: int
+    sequence: int
+
+
+class SeekBody(msgspec.Struct, forbid_unknown_fields=True):
+    sequence: int
+
+
+class DoneBody(msgspec.Struct):
+    """It was done."""
 
 
 class RegistryBody(msgspec.Struct):

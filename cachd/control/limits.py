@@ -16,6 +16,12 @@ REQUESTS_PER_SECOND = 1_000.0
 REQUESTS_BURST = 5_000.0
 """Of one client address: far above what a deploy pipeline does, far below what would hurt."""
 CLIENTS_REMEMBERED_MAX = 20_000
+POLL_S_MAX = 25
+"""The longest wait of a long poll; below what a request may take."""
+EVENTS_PER_BATCH = 100
+HEARTBEAT_S = 15.0
+STREAM_STALLED_S = 10.0
+"""A reader of a stream that takes nothing for this long is cut off; it can go on where it was."""
 CHECKPOINT_IDLE_S = 60.0
 """The authority signs a fresh checkpoint after this long without a change."""
 
@@ -39,5 +45,6 @@ STAGES_PER_NODE_MAX = 10_000
 BRINGS_MAX = 4
 """Versions that a node fetches or verifies at once; others wait their turn."""
 
+assert POLL_S_MAX < REQUEST_S_MAX
 assert SILENT_AFTER_MS >= 3 * REPORT_INTERVAL_S * 1000, "two lost reports do not silence a node"
 assert STREAM_IDLE_S_MAX > 2 * CHECKPOINT_IDLE_S

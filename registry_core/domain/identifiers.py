@@ -72,6 +72,11 @@ class NodeId:
         return self.text
 
 
+def parse_consumer_name(text: object) -> str:
+    """The name of a durable consumer of events, unique in its registry."""
+    return _parse_name(text, "consumer name")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
     """SHA-256, printed `sha256:<64 hex>`. `raw` is 32 bytes."""

@@ -65,6 +65,11 @@ SEARCH_STEPS_MAX = 5_000
 SEARCH_SORTED_MAX = 10_000
 """Matches that are put into an order that no index has."""
 
+# Events
+EVENT_STEPS_MAX = 1_000
+"""Entries that one reading of events looks at."""
+CONSUMERS_MAX = 1_000
+
 # Requests
 REQUEST_ID_CHARS_MAX = 128
 REQUESTS_REPLAYED_MS = 24 * 3600 * 1000

@@ -15,7 +15,12 @@ from registry_core.domain.move import Move, VersionPoint
 from registry_core.trust.keys import Keyring
 from registry_core.trust.move import sign_move
 from tests.models import make_model
-from tests.system import approval_operations, metadata_operations, stage_operations
+from tests.system import (
+    approval_operations,
+    event_operations,
+    metadata_operations,
+    stage_operations,
+)
 from tests.system.api import CHANGE, Api
 from tests.system.rig import Rig
 
@@ -23,6 +28,7 @@ OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (
     stage_operations.exercise,
     metadata_operations.exercise,
     approval_operations.exercise,
+    event_operations.exercise,
 )
 PRODUCTION = "/v1/models/m/stages/production"
 

@@ -5,6 +5,7 @@ models    models and their versions
 metadata  annotating and searching
 stages    stages, moves, choices, and what a reference resolves to
 approvals proposals, approvals, the policy
+events    the log as events, consumers
 fleet     what nodes report
 log       the log as a stream
 parsing   what requests say: names, numbers, guards, who changes what
