@@ -19,6 +19,7 @@ from cachd.control.documents import ChangeBody
 from cachd.control.http import HttpClient
 from cachd.control.log_frames import CHECKPOINT, FrameParser
 from cachd.control.remote_approvals import RemoteApprovals
+from cachd.control.remote_events import RemoteEvents
 from cachd.control.remote_metadata import RemoteMetadata
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
@@ -53,6 +54,7 @@ class RemoteControl:
         self._calls = Calls(client)
         self.metadata = RemoteMetadata(self._calls)
         self.approvals = RemoteApprovals(self._calls)
+        self.events = RemoteEvents(self._calls)
         self._about: documents.RegistryBody | None = None
 
     def about(self) -> documents.RegistryBody:

@@ -2,6 +2,7 @@
 
 protocol   models, versions, stages: what everything else builds on
 approvals  proposals, approvals, the policy
+events     the log as events
 metadata   annotating and searching
 
 Implemented in process (`registry_core.embedded`) and over HTTP (`cachd.control`).

@@ -2,5 +2,6 @@
 
 control    models, versions, stages
 approvals  proposals, approvals, the policy
+events     the log as events
 metadata   annotating and searching; formats: of a version's files
 """

@@ -18,6 +18,7 @@ from registry_core.domain.move import Move
 from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
 from registry_core.embedded.approvals import EmbeddedApprovals
+from registry_core.embedded.events import EmbeddedEvents
 from registry_core.embedded.formats import formats_in
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
@@ -43,6 +44,7 @@ class EmbeddedControl:
         self.ledger = ledger
         self.metadata = EmbeddedMetadata(ledger)
         self.approvals = EmbeddedApprovals(ledger)
+        self.events = EmbeddedEvents(ledger, root.registry)
         self._root = root
         self._origin = origin
         self._stager = stager
