@@ -90,7 +90,12 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
 
 @cli.command()
 @click.option("--name", help="Unique in the registry.  [default: the host's name]")
-@click.option("--authority", "authority_url", required=True, help="http://HOST:PORT")
+@click.option(
+    "--authority",
+    "authority_url",
+    required=True,
+    help="http://HOST:PORT; several with commas between.",
+)
 @click.option(
     "--root",
     "root_file",

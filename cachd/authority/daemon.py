@@ -30,7 +30,7 @@ from cachd.authority.log_watch import LogWatch
 from cachd.authority.metrics import Metrics
 from cachd.authority.middleware import Bounds
 from cachd.authority.openapi import openapi_document
-from cachd.control.limits import CHECKPOINT_IDLE_S, REQUEST_BODY_MAX
+from cachd.control.limits import CHECKPOINT_IDLE_S, EXCHANGE_S, REQUEST_BODY_MAX
 from cachd.listen import Address
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import RegistryHome, clock_ms
@@ -54,7 +54,7 @@ class Authority:
         self._ledger = control.ledger
         self._watch = LogWatch()
         self._writes = Writes(self._watch)
-        fleet = Fleet(clock_ms)
+        fleet = self._fleet = Fleet(clock_ms)
         self._metrics = Metrics(control.ledger, fleet)
         self._apis = (
             RegistryApi(control, dict(config.origin_options)),
@@ -85,6 +85,7 @@ class Authority:
         self._tasks = [asyncio.create_task(self._sign_when_idle(), name="idle-checkpoints")]
         if self._ledger.store.shared:
             self._tasks.append(asyncio.create_task(self._watch.poll(self._ledger), name="log-poll"))
+            self._tasks.append(asyncio.create_task(self._exchange(), name="exchange-reports"))
         host, port = runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
         _log.info("authority serves", url=self.url)
@@ -123,6 +124,15 @@ class Authority:
             return web.Response(status=503, text="draining\n")
         with self._ledger.read():
             return web.Response(text="ready\n")
+
+    async def _exchange(self) -> None:
+        """What nodes report to one authority, all of them know."""
+        while True:
+            await asyncio.sleep(EXCHANGE_S)
+            try:
+                await asyncio.to_thread(self._fleet.exchange, self._ledger.store)
+            except registry_core.RegistryError as error:
+                _log.warning("reports were not exchanged", error=str(error))
 
     async def _sign_when_idle(self) -> None:
         """A fresh checkpoint each idle minute tells nodes that silence is not staleness."""

@@ -1,4 +1,7 @@
-"""What nodes report: soft state, in memory, rebuilt by the nodes themselves after a restart."""
+"""What nodes report: soft state, in memory, rebuilt by the nodes themselves after a restart.
+
+Where several authorities share a store, each hands on there what it was told (`exchange`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,15 @@ from typing import Any
 
 import msgspec
 
-from cachd.control.limits import NODES_MAX, SILENT_AFTER_MS
+from cachd.control.limits import FORGOTTEN_AFTER_MS, NODES_MAX, SILENT_AFTER_MS
 from cachd.control.reports import NodeReport, PeerBody, ReportAnswer, SeenReport
 from registry_core.domain.identifiers import NodeId
 from registry_core.errors import Conflict
 from registry_core.ledger.records import StageRecord
+from registry_core.ledger.store import Store, Table
+
+_encode = msgspec.json.encode
+_decode = msgspec.json.Decoder(tuple[NodeReport, int]).decode
 
 
 class Fleet:
@@ -20,6 +27,7 @@ class Fleet:
     def __init__(self, clock_ms: Callable[[], int]) -> None:
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[NodeReport, int]] = {}
+        self._told: dict[str, tuple[NodeReport, int]] = {}  # here, since the last exchange
 
     def take(self, node: NodeId, report: NodeReport) -> ReportAnswer:
         """Keep a report; the answer names the peers that were heard of lately."""
@@ -27,13 +35,28 @@ class Fleet:
             self._forget_silent()
             if len(self._seen) >= NODES_MAX:
                 raise Conflict(f"{NODES_MAX} nodes report already: start another authority")
-        self._seen[node.text] = (report, self._clock_ms())
+        self._seen[node.text] = self._told[node.text] = (report, self._clock_ms())
         peers = [
             PeerBody(other.node, other.peer, other.region, other.incarnation)
             for other, seen_ms in self._seen.values()
             if other.node != node.text and not self._silent(seen_ms)
         ]
         return ReportAnswer(peers)
+
+    def exchange(self, store: Store) -> None:
+        """Put down what nodes told this authority since the last time, and learn what they told the
+        others. In a thread: it waits for the disk; the swap of the two dictionaries is atomic."""
+        told, self._told = self._told, {}
+        with store.write() as txn:
+            for node, (report, seen_ms) in told.items():
+                txn.put(Table.REPORTS, node.encode(), _encode((report, seen_ms)))
+            found = {key.decode(): _decode(data) for key, data in txn.scan(Table.REPORTS)}
+            for node, (_, seen_ms) in found.items():
+                if self._clock_ms() - seen_ms > FORGOTTEN_AFTER_MS:
+                    txn.delete(Table.REPORTS, node.encode())
+        for node, (report, seen_ms) in found.items():
+            if node not in self._seen or self._seen[node][1] < seen_ms:
+                self._seen[node] = (report, seen_ms)
 
     def count(self) -> int:
         """Nodes that are not silent."""

@@ -27,6 +27,9 @@ CHECKPOINT_IDLE_S = 60.0
 
 REPORT_INTERVAL_S = 5.0
 REPORT_DEBOUNCE_S = 0.02
+EXCHANGE_S = 2.0
+"""How often authorities that share a store hand on what nodes told them."""
+FORGOTTEN_AFTER_MS = 3_600_000
 SILENT_AFTER_MS = 15_000
 """A node that was not heard of for this long is no source of chunks and shown as silent."""
 

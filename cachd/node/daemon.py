@@ -18,6 +18,7 @@ import aiohttp
 import structlog
 
 from cachd.cache.cache import Cache
+from cachd.control.authorities import Authorities
 from cachd.control.reports import NodeReport
 from cachd.listen import Address
 from cachd.node.config import NodeConfig
@@ -108,7 +109,8 @@ class _Parts:
         self._server = server
         self._incarnation = incarnation
         self._rng = Random(f"{config.name}/{incarnation}")
-        self._reporter = Reporter(session, config.authority_url, config.name.text, self._describe)
+        authorities = Authorities(config.authority_url)
+        self._reporter = Reporter(session, authorities, config.name.text, self._describe)
         self._host = ServingHost(
             config.run,
             grace_s=config.grace_s,
@@ -135,7 +137,7 @@ class _Parts:
             clock=time.monotonic,
         )
         self._follower = LogFollower(
-            replica, session, config.authority_url, self._verified, self._applied, self._rng
+            replica, session, authorities, self._verified, self._applied, self._rng
         )
         self._controller: Controller | None = None
 

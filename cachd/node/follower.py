@@ -1,5 +1,7 @@
 """The stream of the log into the local replica, resumed for ever.
 
+Where there are several authorities, the next one is asked when a stream ends.
+
 A round reads records until the checkpoint that covers them and applies them in one transaction, in
 a thread. Whatever fails (network, authority, a batch that does not verify) ends the connection;
 the next one asks for what is missing. A fork stops adoption for good and raises the alarm, while
@@ -16,6 +18,7 @@ from random import Random
 import aiohttp
 import structlog
 
+from cachd.control.authorities import Authorities
 from cachd.control.limits import (
     PREVIEW_ENTRIES_MAX,
     RECONNECT_S_MAX,
@@ -44,14 +47,14 @@ class LogFollower:
         self,
         replica: Replica,
         session: aiohttp.ClientSession,
-        authority_url: str,
+        authorities: Authorities,
         on_verified: Callable[[Reader, int], None],
         on_applied: Callable[[int], None],
         rng: Random,
     ) -> None:
         self._replica = replica
         self._session = session
-        self._url = authority_url.rstrip("/") + "/v1/log"
+        self._authorities = authorities
         self._on_verified = on_verified
         self._on_applied = on_applied
         self._rng = rng
@@ -61,24 +64,26 @@ class LogFollower:
         pause_s = RECONNECT_S_MIN
         while True:
             started = time.monotonic()
+            authority = self._authorities.url
             try:
-                await self._follow()
+                await self._follow(authority)
             except ForkDetected as error:
                 self.alarm = str(error)
                 _log.error("log fork", error=str(error))
                 pause_s = RECONNECT_S_MAX
             except (RegistryError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 _log.info("log stream ended", error=str(error) or type(error).__name__)
+            self._authorities.gave_up_on(authority)
             if time.monotonic() - started > RECONNECT_S_MAX:
                 pause_s = RECONNECT_S_MIN
             await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
             pause_s = min(pause_s * 2, RECONNECT_S_MAX)
 
-    async def _follow(self) -> None:
+    async def _follow(self, authority: str) -> None:
         after = await asyncio.to_thread(self._replica.size)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STREAM_IDLE_S_MAX)
         async with self._session.get(
-            self._url, params={"after": str(after)}, timeout=timeout
+            f"{authority}/v1/log", params={"after": str(after)}, timeout=timeout
         ) as answer:
             if answer.status != 200:
                 raise InvalidInput(f"the authority answered {answer.status} to the log's reader")

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from cachd.control.authorities import Authorities
 from cachd.control.limits import REPORT_DEBOUNCE_S, REPORT_INTERVAL_S
 from cachd.control.reports import NodeReport, PeerBody, ReportAnswer
 
@@ -25,12 +26,13 @@ class Reporter:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        authority_url: str,
+        authorities: Authorities,
         node: str,
         describe: Callable[[], NodeReport],
     ) -> None:
         self._session = session
-        self._url = f"{authority_url.rstrip('/')}/v1/nodes/{node}"
+        self._authorities = authorities
+        self._node = node
         self._describe = describe
         self._changed = asyncio.Event()
         self.peers: list[PeerBody] = []
@@ -53,9 +55,10 @@ class Reporter:
         body = msgspec.json.encode(self._describe())
         timeout = aiohttp.ClientTimeout(total=REPORT_INTERVAL_S)
         headers = {"Content-Type": "application/json"}
+        authority = self._authorities.url
         try:
             async with self._session.put(
-                self._url, data=body, headers=headers, timeout=timeout
+                f"{authority}/v1/nodes/{self._node}", data=body, headers=headers, timeout=timeout
             ) as answer:
                 data = await answer.read()
                 if answer.status == 200:
@@ -64,3 +67,4 @@ class Reporter:
                     _log.warning("report refused", status=answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             _log.debug("no report", error=str(error))
+            self._authorities.gave_up_on(authority)

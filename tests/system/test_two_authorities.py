@@ -24,8 +24,9 @@ from cachctl.target import Settings
 from cachd.control.http import HttpClient
 from cachd.control.log_frames import RECORD, FrameParser
 from cachd.control.problems import AuthorityUnavailable
-from cachd.control.remote import connect
+from cachd.control.remote import RemoteControl, connect
 from registry_core.domain.entry import Entry, LogRecord
+from registry_core.domain.identifiers import ModelName
 from registry_core.errors import Conflict, Stale
 from registry_core.ledger.records import StageRecord
 from registry_core.push.progress import silent
@@ -40,7 +41,7 @@ class Pair:
     """Two authorities as processes, each restarted on its port."""
 
     def __init__(self, home: Path, fleet: Fleet) -> None:
-        self._home, self._fleet = home, fleet
+        self._home, self.fleet = home, fleet
         self.urls = {name: self._start(name, 0) for name in ("one", "two")}
 
     @property
@@ -48,11 +49,11 @@ class Pair:
         return ",".join(self.urls.values())
 
     def kill_and_restart(self, name: str) -> None:
-        self._fleet.kill(name)
+        self.fleet.kill(name)
         self._start(name, int(self.urls[name].rpartition(":")[2]))
 
     def _start(self, name: str, port: int) -> str:
-        said = self._fleet.start_daemon(
+        said = self.fleet.start_daemon(
             name, "authority", "--home", str(self._home), "--listen", f"127.0.0.1:{port}"
         )
         return str(said["url"])
@@ -180,6 +181,35 @@ def test_one_is_killed_under_load(pair: Pair, tmp_path: Path, seed: int) -> None
     assert [e.sequence for e in follower.entries] == list(range(1, len(follower.entries) + 1))
     assert {e.sequence: e for e in follower.entries if "model/m" in e.subject} == history
     print(json.dumps({"promotes": len(load.made), "stale": load.stale}))
+
+
+@pytest.mark.slow
+def test_a_node_goes_on_with_the_other(pair: Pair, tmp_path: Path) -> None:
+    """It follows and reports to whichever is there, and both know what it serves."""
+    home = tmp_path / "registry"
+    pair.fleet.start_daemon(
+        "node", "node", "--name", "n1", "--authority", pair.url,
+        "--root", str(home / "root.json"), "--data", str(tmp_path / "node"),
+        "--listen", "127.0.0.1:0", "--serve", "m@s0",
+    )  # fmt: skip
+
+    def serves(url: str, number: int) -> bool:
+        with connect(url, Keyring(home / "keys"), "tester") as registry:
+            control = registry.control
+            assert isinstance(control, RemoteControl)
+            return any(
+                stage["observed"] and stage["observed"]["number"] == number
+                for node in control.status(ModelName("m"))["nodes"]
+                for stage in node["stages"]
+            )
+
+    for number, name in ((2, "one"), (3, "two"), (1, "one")):
+        other = "two" if name == "one" else "one"
+        with connect(pair.urls[name], Keyring(home / "keys"), "tester") as registry:
+            registry.promote("m@s0", number)
+        for url in pair.urls.values():
+            _until(lambda url=url, number=number: serves(url, number))
+        pair.kill_and_restart(other)
 
 
 def _filler(history: dict[int, Entry]) -> str:
