@@ -75,6 +75,8 @@ def test_every_operation_answers_as_documented(api: Api, rig: Rig) -> None:
              "chunk_bytes": version["chunk_bytes"], "change": CHANGE}  # fmt: skip
     status, again, _ = api.call("POST", "/v1/models/m/versions", known)
     assert (status, again["created"], again["version"]["number"]) == (200, False, 1)
+    only_new = {"If-None-Match": "*"}
+    assert api.call("POST", "/v1/models/m/versions", known, headers=only_new)[0] == 412
     moved = {"envelope": a_move(api, rig), "change": CHANGE}
     status, stage, headers = api.call("POST", f"{PRODUCTION}/move", moved, match="1.0")
     assert (status, stage["version"]["number"], headers["ETag"]) == (200, 2, '"2.0"')

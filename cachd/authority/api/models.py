@@ -15,7 +15,7 @@ from registry_core.changes.versions import VersionDraft
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest, parse_hex32
 from registry_core.embedded.control import EmbeddedControl
-from registry_core.errors import IntegrityError, NotFound
+from registry_core.errors import IntegrityError, NotFound, Stale
 from registry_core.ledger.records import ModelRecord, VersionRecord
 from registry_core.origin.layout import bundle_key, manifest_key
 from registry_core.origin.store import Origin
@@ -87,6 +87,12 @@ class ModelsApi:
             return self._control.register(draft, change)
 
         version, created = await self._writes.run(work)
+        if not created and request.headers.get("If-None-Match") == "*":
+            raise Stale(
+                f"these files are {model}/{version.number} already",
+                expected="no such version",
+                actual=f"{model}/{version.number}",
+            )
         return answer(documents.RegisteredBody(version, created), status=201 if created else 200)
 
     def _object(self, key: str, bytes_max: int, sha256: bytes) -> bytes:
