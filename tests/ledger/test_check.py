@@ -108,6 +108,11 @@ def cut_checkpoint(raw: RawLedger) -> None:
     replaced(raw, Table.META, b"checkpoint", b"\ntime 1", b"\ntime 2")
 
 
+def change_digest(raw: RawLedger) -> None:
+    state = raw.get(Table.META, b"tables")
+    raw.put(Table.META, b"tables", state[:-1] + bytes([state[-1] ^ 1]))
+
+
 def forget_checkpoint(raw: RawLedger) -> None:
     raw.delete(Table.META, b"checkpoint")
 
@@ -134,6 +139,7 @@ def replace_root(raw: RawLedger) -> None:
         (forget_a_record, "out of order"), (redact_a_record, "is redacted"),
         (change_leaf, "table tree differs"), (change_inner_node, "table tree differs"),
         (forget_node, "table tree differs"), (change_size, "and claims 4"),
+        (change_digest, "kept digest of the tables"),
         (cut_checkpoint, "not by this registry's authority"),
         (forget_checkpoint, "no signed checkpoint"), (forget_root, "no root document"),
         (replace_root, "names another root"),
