@@ -24,7 +24,7 @@ from tests.linearizability.promoters import Material
 from tests.linearizability.stage_register import Read
 
 HISTORIES = int(os.environ.get("CACHD_HISTORIES") or 60)
-BATCHES = 2
+BATCHES = 4
 
 
 @pytest.fixture(params=sorted(HOMES))
@@ -41,6 +41,7 @@ def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_histories_are_linearizable(recording: Recording, batch: int, seed: int) -> None:
     told: Counter[str] = Counter()
