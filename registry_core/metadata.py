@@ -48,6 +48,14 @@ class Metadata:
             ModelName.parse(model), dict(fields), self._change(reason)
         )
 
+    def delete(self, version: str, *, reason: str = "") -> VersionRecord:
+        """Delete a version (`NAME/NUMBER`), which no stage may name. Its number is never used
+        again; the same files pushed again are a new version."""
+        found = self._control.resolve(VersionRef.parse(version)).version
+        return self._metadata.delete_version(
+            ModelName.parse(found.model), found.number, self._change(reason)
+        )
+
     def search(
         self, filter: str = "", *, order_by: str = "", page_size: int = PAGE_SIZE,  # noqa: A002
         page_token: str = "",

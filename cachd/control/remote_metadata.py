@@ -32,6 +32,11 @@ class RemoteMetadata:
         body = documents.AnnotateBody(dict(fields), ChangeBody.of(change))
         return self._calls.change("PATCH", ModelRecord, f"/v1/models/{model}", body, change)
 
+    def delete_version(self, model: ModelName, number: int, change: Change) -> VersionRecord:
+        body = documents.ChoiceBody(ChangeBody.of(change))
+        path = f"/v1/models/{model}/versions/{number}"
+        return self._calls.change("DELETE", VersionRecord, path, body, change)
+
     def search(self, query: Query) -> Page:
         filter_text, _, order_by = query.text.partition("\0")
         asked = urlencode(

@@ -33,6 +33,7 @@ _COMMANDS = {
     "show": "Show a model, or one version of it.",
     "search": "Find versions by tags, metrics, lineage and more.",
     "annotate": "Say something about a version or a model.",
+    "delete": "Delete a version that no stage names.",
     "events": "What happens, as it happens.",
     "history": "Who changed what of a model, when and why.",
     "status": "Desired and observed version of a model on every node.",

@@ -22,6 +22,10 @@ class MetadataControl(Protocol):
         self, model: ModelName, fields: Mapping[str, Any], change: Change
     ) -> ModelRecord: ...
 
+    def delete_version(self, model: ModelName, number: int, change: Change) -> VersionRecord:
+        """Leave a tombstone. Conflict, while a stage or a proposal names the version."""
+        ...
+
     def search(self, query: Query) -> Page:
         """Versions that match, a page at a time."""
         ...

@@ -7,6 +7,7 @@ commit depends on runs inside its transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from registry_core.changes.stages import ChoiceStep, MoveStep, StageStep, change_stages
 from registry_core.changes.versions import Examined, VersionDraft, register_version
@@ -76,7 +77,8 @@ class EmbeddedControl:
         with self.ledger.read() as txn:
             queries.model(txn, model)
             found = queries.versions(txn, model, newest_first=True)
-            return [version for version, _ in zip(found, range(newest), strict=False)]
+            there = (version for version in found if not version.deleted_ms)
+            return list(islice(there, newest))
 
     def find_stage(self, model: ModelName, stage: StageName) -> StageRecord | None:
         with self.ledger.read() as txn:

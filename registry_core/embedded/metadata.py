@@ -33,6 +33,11 @@ class EmbeddedMetadata:
             lambda commit: models.annotate_model(commit, model, fields, change)
         )
 
+    def delete_version(self, model: ModelName, number: int, change: Change) -> VersionRecord:
+        return self._ledger.commit(
+            lambda commit: versions.delete_version(commit, model, number, change)
+        )
+
     def search(self, query: Query) -> Page:
         with self._ledger.read() as txn:
             return search(txn, query)

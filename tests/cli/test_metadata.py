@@ -54,6 +54,20 @@ def test_annotate_and_take_away(home: Path) -> None:
     assert cachctl("verify", registry=home).code == 0
 
 
+def test_delete(home: Path, tmp_path: Path) -> None:
+    assert cachctl("promote", "m@production", "1", registry=home).code == 0
+    refused = cachctl("delete", "m/1", registry=home)
+    assert (refused.code, "m@production names it" in refused.err) == (4, True)
+    gone = cachctl("delete", "m/2", "--reason", "wrong data", "--json", registry=home)
+    assert (gone.code, gone.json["deleted"]) == (0, "m/2")
+    assert "was deleted" in cachctl("resolve", "m/2", registry=home).err
+    shown = cachctl("show", "m", "--json", registry=home).json
+    assert [one["number"] for one in shown["versions"]] == [1]
+    again = cachctl("push", tmp_path / "v2", "--model", "m", "--json", registry=home)
+    assert (again.json["number"], again.json["created"]) == (3, True), "never used again"
+    assert cachctl("verify", registry=home).code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -24,6 +24,9 @@ def exercise(api: Api, rig: Rig) -> None:
     fields = "fields=number,tags.team"
     masked = api.call("GET", f"/v1/versions?filter={asked}&{fields}", check=False)[1]
     assert masked["versions"] == [{"number": 2, "tags": {"team": "red"}}]
+    gone = {"change": {"actor": "tester", "reason": "wrong data"}}
+    assert api.call("DELETE", "/v1/models/m/versions/2", gone)[0] == 409, "a stage names it"
+    assert api.call("DELETE", "/v1/models/m/versions/7", gone)[0] == 404
     for path, field in (
         ("filter=" + quote("colour = 1"), "colour"), ("page_token=x", "page_token"),
         ("order_by=tags.a", "tags.a"), ("fields=colour", "colour"), ("page_size=0", "page_size"),

@@ -13,6 +13,7 @@ from cachd.authority.api.writes import Writes
 from cachd.authority.operations import Operation
 from cachd.control import documents
 from registry_core.domain import limits
+from registry_core.domain.identifiers import parse_version_number
 from registry_core.domain.search.field_mask import masked, parse_mask
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger.records import ModelRecord, VersionRecord
@@ -43,6 +44,9 @@ class MetadataApi:
             Operation("PATCH", "/v1/models/{model}/versions/{version}", self.annotate_version,
                       "Set or take away fields of a version", VersionRecord,
                       documents.AnnotateBody),
+            Operation("DELETE", "/v1/models/{model}/versions/{version}", self.delete_version,
+                      "Delete a version that no stage names; a tombstone stays", VersionRecord,
+                      documents.ChoiceBody),
         ]  # fmt: skip
 
     async def search(self, request: web.Request) -> web.StreamResponse:
@@ -67,6 +71,16 @@ class MetadataApi:
                 lambda: self._control.metadata.annotate_version(
                     model_of(request), version.number, body.fields, change
                 )
+            )
+        )
+
+    async def delete_version(self, request: web.Request) -> web.StreamResponse:
+        body = await body_of(request, documents.ChoiceBody)
+        change = await change_of(request, body.change)
+        model, number = model_of(request), parse_version_number(request.match_info["version"])
+        return answer(
+            await self._writes.run(
+                lambda: self._control.metadata.delete_version(model, number, change)
             )
         )
 
