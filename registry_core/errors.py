@@ -43,6 +43,12 @@ class Conflict(RegistryError):
     code = "conflict"
 
 
+class Condemned(Conflict):
+    """What a version would refer to is about to be deleted as garbage. Pushing again helps."""
+
+    code = "condemned"
+
+
 class EvidenceMissing(Conflict):
     """A version lacks what the policy demands of it for this stage. Helps once it has it."""
 

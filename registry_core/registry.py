@@ -28,6 +28,7 @@ from registry_core.domain.move import Move
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy
 from registry_core.domain.stage import EMPTY, StageState
 from registry_core.errors import NotFound
+from registry_core.garbage.garbage import Garbage
 from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
@@ -55,6 +56,7 @@ class Registry:
         self.approvals = Approvals(
             control.approvals, control.policy, self._next_move, keys, self._change
         )
+        self.garbage = Garbage(control, origin, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import registry_core
+from cachctl.demo.fleet import Fleet
 from registry_core import Registry
 from tests.ledger.postgres_server import PostgresServer
+from tests.system.rig import Rig
 
 
 @pytest.fixture
@@ -34,3 +36,10 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     """A new registry in `tmp_path`/registry, with its origin inside."""
     with registry_core.init(tmp_path / "registry", actor="tester") as made:
         yield made
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A new registry in `tmp_path`/registry behind a real authority."""
+    with Fleet(tmp_path) as fleet:
+        yield Rig.begin(tmp_path, fleet)

@@ -19,6 +19,7 @@ import registry_core
 from cachd.authority.api.approvals import ApprovalsApi
 from cachd.authority.api.events import EventsApi
 from cachd.authority.api.fleet import FleetApi
+from cachd.authority.api.garbage import GarbageApi
 from cachd.authority.api.log import LogApi
 from cachd.authority.api.metadata import MetadataApi
 from cachd.authority.api.models import ModelsApi
@@ -26,6 +27,7 @@ from cachd.authority.api.registry import RegistryApi
 from cachd.authority.api.stages import StagesApi
 from cachd.authority.api.writes import Writes
 from cachd.authority.fleet import Fleet
+from cachd.authority.gc_runs import GcRuns
 from cachd.authority.log_watch import LogWatch
 from cachd.authority.metrics import Metrics
 from cachd.authority.middleware import Bounds
@@ -56,6 +58,7 @@ class Authority:
         self._writes = Writes(self._watch)
         fleet = self._fleet = Fleet(clock_ms)
         self._metrics = Metrics(control.ledger, fleet)
+        self._gc = GcRuns(control, self._registry.origin, fleet.held, self._watch)
         self._apis = (
             RegistryApi(control, dict(config.origin_options)),
             ModelsApi(control, self._registry.origin, self._writes),
@@ -64,6 +67,7 @@ class Authority:
             ApprovalsApi(control, self._writes),
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
+            GarbageApi(control, self._gc, self._writes),
             EventsApi(control.ledger, config.registry, self._watch, self._writes),
         )
         self._runner: web.AppRunner | None = None
@@ -98,6 +102,7 @@ class Authority:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await asyncio.to_thread(self._gc.close)
         self._watch.close()
         if self._runner is not None:
             await self._runner.cleanup()

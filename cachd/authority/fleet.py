@@ -5,6 +5,7 @@ Where several authorities share a store, each hands on there what it was told (`
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ import msgspec
 
 from cachd.control.limits import FORGOTTEN_AFTER_MS, NODES_MAX, SILENT_AFTER_MS
 from cachd.control.reports import NodeReport, PeerBody, ReportAnswer, SeenReport
-from registry_core.domain.identifiers import NodeId
-from registry_core.errors import Conflict
+from registry_core.domain.identifiers import Digest, NodeId
+from registry_core.errors import Conflict, InvalidIdentifier
 from registry_core.ledger.records import StageRecord
 from registry_core.ledger.store import Store, Table
 
@@ -67,6 +68,25 @@ class Fleet:
             SeenReport(report, seen_ms, self._silent(seen_ms))
             for report, seen_ms in sorted(self._seen.values(), key=lambda item: item[0].node)
         ]
+
+    def held(self) -> set[Digest]:
+        """Versions that some node has, or is about to have, by its last report; one that fell
+        silent counts until it is forgotten."""
+        now_ms = self._clock_ms()
+        reports = [r for r, ms in self._seen.values() if now_ms - ms <= FORGOTTEN_AFTER_MS]
+        points = [
+            point
+            for report in reports
+            for stage in report.stages
+            for point in (stage.desired, stage.observed)
+        ]
+        texts = {point.digest for point in points if point is not None}
+        texts.update(digest for report in reports for digest in report.held)
+        held = set()
+        for text in texts:
+            with contextlib.suppress(InvalidIdentifier):
+                held.add(Digest.parse(text))
+        return held
 
     def status(self, model: str, stages: list[StageRecord]) -> dict[str, Any]:
         """Desired and observed version of each stage of `model`, per node."""

@@ -41,6 +41,8 @@ class RegisterBody(msgspec.Struct, forbid_unknown_fields=True):
     notes: str = ""
     fields: dict[str, Any] = {}
     """Said about the version from the start, as in AnnotateBody."""
+    push: str = ""
+    """The push that this ends, as it was announced."""
 
 
 class MoveBody(msgspec.Struct, forbid_unknown_fields=True):

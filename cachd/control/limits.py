@@ -44,6 +44,13 @@ PREVIEW_ENTRIES_MAX = 16
 RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 
+GC_POLL_S = 0.2
+"""How often a client asks how far gc is."""
+NODES_KNOWN_AFTER_S = 2 * REPORT_INTERVAL_S
+"""An authority that has been up for so long has heard from every node that is alive."""
+VERSIONS_HELD_MAX = 10_000
+"""Of a node's report: versions that it holds without serving them."""
+
 STAGES_PER_NODE_MAX = 10_000
 BRINGS_MAX = 4
 """Versions that a node fetches or verifies at once; others wait their turn."""

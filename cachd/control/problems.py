@@ -50,6 +50,7 @@ _BY_CODE: dict[str, type[errors.RegistryError]] = {
         errors.Unauthorized,
         errors.NotFound,
         errors.Conflict,
+        errors.Condemned,
         errors.EvidenceMissing,
         errors.IdempotencyMismatch,
         errors.GuardMissing,

@@ -20,6 +20,7 @@ from cachd.control.http import HttpClient
 from cachd.control.log_frames import CHECKPOINT, FrameParser
 from cachd.control.remote_approvals import RemoteApprovals
 from cachd.control.remote_events import RemoteEvents
+from cachd.control.remote_garbage import RemoteGarbage
 from cachd.control.remote_metadata import RemoteMetadata
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
@@ -55,6 +56,7 @@ class RemoteControl:
         self.metadata = RemoteMetadata(self._calls)
         self.approvals = RemoteApprovals(self._calls)
         self.events = RemoteEvents(self._calls)
+        self.garbage = RemoteGarbage(self._calls)
         self._about: documents.RegistryBody | None = None
 
     def about(self) -> documents.RegistryBody:
@@ -110,6 +112,7 @@ class RemoteControl:
             tags=draft.tags,
             notes=draft.notes,
             fields=dict(draft.fields),
+            push=draft.push.hex(),
         )
         path = f"/v1/models/{draft.model}/versions"
         answer = self._calls.change("POST", documents.RegisteredBody, path, body, change)

@@ -60,6 +60,8 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     bytes_local: int = 0
     bytes_served: int = 0
     alarm: str = ""
+    held: list[str] = []
+    """Digests of versions that are resident or leased here, whether a stage names them or not."""
 
 
 class PeerBody(msgspec.Struct):

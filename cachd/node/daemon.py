@@ -19,6 +19,7 @@ import structlog
 
 from cachd.cache.cache import Cache
 from cachd.control.authorities import Authorities
+from cachd.control.limits import VERSIONS_HELD_MAX
 from cachd.control.reports import NodeReport
 from cachd.listen import Address
 from cachd.node.config import NodeConfig
@@ -195,6 +196,7 @@ class _Parts:
 
     def _describe(self) -> NodeReport:
         residency = self._residency
+        held = residency.resident() | self._host.leased_digests()
         return NodeReport(
             node=self._config.name.text,
             incarnation=self._incarnation,
@@ -207,6 +209,7 @@ class _Parts:
             bytes_local=residency.bytes_local,
             bytes_served=self._server.bytes_sent,
             alarm=self._follower.alarm,
+            held=sorted(held)[:VERSIONS_HELD_MAX],
         )
 
 

@@ -101,6 +101,10 @@ class Residency:
         manifest = self._cache.versions().get(digest)
         return {file.path: file.size for file in manifest.files} if manifest else {}
 
+    def resident(self) -> set[str]:
+        """Digests of all versions that are verified and populated."""
+        return {str(digest) for digest in self._resident}
+
     def coming(self) -> set[Digest]:
         """Versions that are being brought right now."""
         return set(self._jobs)

@@ -29,6 +29,7 @@ MEANINGS = {
 _BY_CODE = {
     "not_found": NOT_FOUND,
     "conflict": CONFLICT,
+    "condemned": CONFLICT,
     "evidence_missing": CONFLICT,
     "idempotency_mismatch": CONFLICT,
     "stale": STALE,

@@ -34,6 +34,8 @@ _COMMANDS = {
     "search": "Find versions by tags, metrics, lineage and more.",
     "annotate": "Say something about a version or a model.",
     "delete": "Delete a version that no stage names.",
+    "retention": "Say how many versions of a model gc leaves.",
+    "gc": "Delete from the origin what no version needs.",
     "events": "What happens, as it happens.",
     "history": "Who changed what of a model, when and why.",
     "status": "Desired and observed version of a model on every node.",

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from registry_core.changes import garbage
 from registry_core.changes.models import model_or_new
 from registry_core.domain.entry import EntryType
 from registry_core.domain.identifiers import ModelName
@@ -21,7 +22,6 @@ from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.ledger.entries.version_entries import named_by, registered
 from registry_core.ledger.records import VersionRecord
-from registry_core.ledger.store import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,21 @@ class VersionDraft:
     notes: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Further ones, as `annotate_version` takes them."""
+    push: bytes = b""
+    """The push that this ends, as `garbage.begin_push` announced it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What was found out about a draft before its commit: who published it, what kinds of files it
-    holds, and the packs that its chunks lie in."""
+    holds, and the packs that its chunks lie in. `seen` is the size of the log before the origin was
+    looked at."""
 
     manifest: Manifest
     publisher: str
     formats: Collection[str] = ()
     packs: Collection[PackName] = ()
+    seen: int = 0
 
 
 def register_version(
@@ -54,9 +58,19 @@ def register_version(
 ) -> tuple[VersionRecord, bool]:
     """The version, and whether it was created (False: the model had these files already)."""
     earlier = commit.recall(change)
-    if earlier is not None:
-        return registered(_first(earlier, EntryType.VERSION_REGISTERED)), True
-    _refuse_condemned(commit, examined.packs)
+    if draft.push:
+        if earlier is None:
+            garbage.require_push(commit.txn, draft.model, examined.manifest.digest, draft.push)
+        garbage.end_push(commit, draft.model, draft.push, change)
+    made_before = [e for e in earlier or () if e.type is EntryType.VERSION_REGISTERED]
+    if made_before:
+        return registered(made_before[0]), True
+    garbage.refuse_condemned(commit.txn, examined.packs)
+    garbage.refuse_condemned_manifest(commit.txn, examined.manifest.digest)
+    if not draft.push:
+        garbage.refuse_deleted_since(
+            commit.txn, examined.seen, examined.packs, examined.manifest.digest
+        )
     owner = model_or_new(commit, draft.model, change)
     number = queries.find_number(commit.txn, draft.model, examined.manifest.digest)
     if number is not None:
@@ -139,16 +153,3 @@ def _append(
         after=after,
         change=change,
     )
-
-
-def _first(entries: list[Any], kind: EntryType) -> Any:
-    return next(entry for entry in entries if entry.type is kind)
-
-
-def _refuse_condemned(commit: Draft, packs: Collection[PackName]) -> None:
-    for pack in packs:
-        if commit.txn.get(Table.CONDEMNED, pack.raw) is not None:
-            raise Conflict(
-                f"pack {pack} is about to be deleted as garbage: push again, which uploads its "
-                "chunks anew"
-            )

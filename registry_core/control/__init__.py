@@ -3,6 +3,7 @@
 protocol   models, versions, stages: what everything else builds on
 approvals  proposals, approvals, the policy
 events     the log as events
+garbage    pushes that announce themselves, gc
 metadata   annotating and searching
 
 Implemented in process (`registry_core.embedded`) and over HTTP (`cachd.control`).

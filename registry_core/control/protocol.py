@@ -12,6 +12,7 @@ from typing import Protocol
 from registry_core.changes.versions import VersionDraft
 from registry_core.control.approvals import ApprovalControl
 from registry_core.control.events import EventControl
+from registry_core.control.garbage import GarbageControl
 from registry_core.control.metadata import MetadataControl
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
@@ -34,6 +35,9 @@ class Control(Protocol):
 
     @property
     def events(self) -> EventControl: ...
+
+    @property
+    def garbage(self) -> GarbageControl: ...
 
     def root(self) -> Root: ...
 

@@ -85,6 +85,13 @@ INTENT_MS_MAX = 24 * 3600 * 1000
 """A push that took longer than this is taken for dead."""
 CONDEMNED_MS_MIN = 3600 * 1000
 """So long a condemned pack is left alone before it is deleted."""
+GC_MARGIN_MS = 15 * 60 * 1000
+"""How far the clocks of origin and ledger may be apart: what is younger than this is left alone."""
+GC_PACKS_MAX = 100_000
+"""Packs that one run condemns or deletes; the next goes on."""
+GC_ORPHANS_MAX = 10_000
+"""Deleted versions and dead pushes whose documents one run looks at."""
+CONDEMNED_PER_ENTRY_MAX = 5_000
 
 # Log
 ENTRY_BODY_MAX = 1 * MIB
@@ -111,5 +118,7 @@ assert CHUNK_MAX <= PACK_MAX // 4, "a pack holds several of the largest chunks"
 assert SMALL_VERSION_MAX < LARGE_VERSION_MIN
 assert TAGS_MAX * (TAG_KEY_CHARS_MAX + TAG_VALUE_CHARS_MAX) * 2 < ENTRY_BODY_MAX
 assert NOTES_CHARS_MAX * 4 + ENVELOPE_MAX < ENTRY_BODY_MAX
+assert CONDEMNED_PER_ENTRY_MAX * 68 < ENTRY_BODY_MAX
+assert GC_MARGIN_MS < CONDEMNED_MS_MIN < INTENT_MS_MAX
 assert CHUNKS_MAX * 80 <= MANIFEST_MAX
 """A chunk costs about 80 bytes of manifest."""

@@ -3,5 +3,6 @@
 control    models, versions, stages
 approvals  proposals, approvals, the policy
 events     the log as events
+garbage    pushes that announce themselves
 metadata   annotating and searching; formats: of a version's files
 """

@@ -21,9 +21,10 @@ from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
 from registry_core.embedded.approvals import EmbeddedApprovals
 from registry_core.embedded.events import EmbeddedEvents
 from registry_core.embedded.formats import formats_in
+from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
-from registry_core.ledger import queries
+from registry_core.ledger import log, queries
 from registry_core.ledger.change import Change
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.queries import Resolved
@@ -46,6 +47,7 @@ class EmbeddedControl:
         self.metadata = EmbeddedMetadata(ledger)
         self.approvals = EmbeddedApprovals(ledger)
         self.events = EmbeddedEvents(ledger, root.registry)
+        self.garbage = EmbeddedGarbage(ledger)
         self._root = root
         self._origin = origin
         self._stager = stager
@@ -101,10 +103,12 @@ class EmbeddedControl:
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         manifest = Manifest.parse(draft.manifest)
         publisher = verify_version(draft.bundle, manifest, self.policy().keys_of(PUBLISHER))
+        with self.ledger.read() as txn:
+            seen = log.log_size(txn)
         hint = self._require_in_origin(manifest, draft.bundle)
         packs = {hint[chunk].pack for chunk in manifest.unique_chunks}
         formats = formats_in(manifest, hint, self._origin)
-        examined = Examined(manifest, publisher, formats, packs)
+        examined = Examined(manifest, publisher, formats, packs, seen)
         return self.ledger.commit(lambda commit: register_version(commit, draft, examined, change))
 
     def move(
@@ -148,6 +152,7 @@ class EmbeddedControl:
             if place is None or place.length != chunk.length:
                 raise InvalidInput(f"the packs hint does not say where chunk {chunk.id} lies")
             ends[place.pack] = max(ends.get(place.pack, 0), place.offset + place.length)
+        self.garbage.refuse_condemned(ends)
         for pack, end in ends.items():
             size = self._origin.size(pack_key(pack))
             if size is None or size < end:

@@ -142,19 +142,23 @@ class RequestRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IntentRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A push that began and has not ended: packs as young as it are not garbage."""
+    """A push that began and has not ended: packs as young as it are not garbage. `manifest` is the
+    digest of what is pushed."""
 
     model: str
     actor: str
     time_ms: int
     sequence: int
+    manifest: str = ""
 
 
 class CondemnedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A pack that nothing refers to, and that nothing may come to refer to any more."""
+    """A pack, or a manifest, that nothing refers to, and that nothing may come to refer to any
+    more."""
 
     time_ms: int
     sequence: int
+    manifest: bool = False
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -11,9 +11,11 @@ from __future__ import annotations
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.packs import PackName
 
+MANIFESTS, PACKS = "manifests", "packs"
+
 
 def manifest_key(digest: Digest) -> str:
-    return f"manifests/{digest.hex[:2]}/{digest.hex}"
+    return f"{MANIFESTS}/{digest.hex[:2]}/{digest.hex}"
 
 
 def bundle_key(digest: Digest) -> str:
@@ -25,4 +27,4 @@ def hint_key(digest: Digest) -> str:
 
 
 def pack_key(name: PackName) -> str:
-    return f"packs/{name.hex[:2]}/{name.hex}"
+    return f"{PACKS}/{name.hex[:2]}/{name.hex}"

@@ -7,8 +7,11 @@ Credentials come from the usual places (environment, instance profile), never fr
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -25,12 +28,23 @@ T = TypeVar("T")
 _SCHEMES = frozenset({"file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "https", "http"})
 _CLIENT_OPTIONS = frozenset({"allow_http", "allow_invalid_certificates", "connect_timeout",
     "pool_idle_timeout", "proxy_url", "timeout", "user_agent"})  # fmt: skip
+_LIST_PAGE = 1_000
+_LEFTOVER = re.compile(r".+#[0-9]+")  # what obstore writes before it renames
 _FINAL = (
     faults.PermissionDeniedError,
     faults.UnauthenticatedError,
     faults.NotSupportedError,
     faults.InvalidPathError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it; `modified_ms` (Unix) is by the origin's clock."""
+
+    key: str
+    bytes: int
+    modified_ms: int
 
 
 class Origin:
@@ -120,6 +134,39 @@ class Origin:
         if self._local_root is not None:
             _fsync_with_parents(self._local_root / key, self._local_root)
         return True
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """All objects whose keys begin with `prefix` and a slash, as they come, in no order; a
+        page of them is in memory at a time."""
+        stream = obstore.list(self._store, prefix, chunk_size=_LIST_PAGE)
+        while True:
+            page = self._do(lambda: next(stream, ()), f"list {prefix}")
+            if not page:
+                return
+            for found in page:
+                modified_ms = int(found["last_modified"].timestamp() * 1000)
+                yield Listed(found["path"], int(found["size"]), modified_ms)
+
+    def leftovers(self) -> Iterator[Listed]:
+        """Halves of objects that a writer to a `file://` origin left when it was killed. Listings
+        do not show them; elsewhere stores tidy up by themselves."""
+        if self._local_root is None:
+            return
+        for folder, _, names in os.walk(self._local_root):
+            for name in names:
+                path = Path(folder) / name
+                if not _LEFTOVER.fullmatch(name):
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    state = path.stat()
+                    key = path.relative_to(self._local_root).as_posix()
+                    yield Listed(key, state.st_size, state.st_mtime_ns // 1_000_000)
+
+    def delete_leftover(self, key: str) -> None:
+        if self._local_root is None or not _LEFTOVER.fullmatch(key.rpartition("/")[2]):
+            raise InvalidInput(f"{key!r:.200} is no leftover")
+        path = self._local_root / key
+        self._do(lambda: path.unlink(missing_ok=True), f"delete {key}")
 
     def delete(self, key: str) -> None:
         self._do(lambda: obstore.delete(self._store, key), f"delete {key}")

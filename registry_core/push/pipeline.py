@@ -1,7 +1,8 @@
 """A push from end to end: scan, hash, deduplicate, upload, sign, register.
 
 Nothing is registered before every byte it names is in the origin, so a push that dies leaves at
-most packs that nobody refers to, which the next push of the same files finds and uses.
+most packs that nobody refers to, which the next push of the same files finds and uses, or gc
+removes. It is announced before it looks for what it can use again.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from registry_core.changes.garbage import Push
 from registry_core.changes.versions import VersionDraft
 from registry_core.control.protocol import Control
 from registry_core.domain import limits
 from registry_core.domain.chunking import chunk_bytes_for
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName
 from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import Location, PackName, decode_hint, encode_hint
+from registry_core.domain.packs import Location, Locations, PackName, decode_hint, encode_hint
 from registry_core.domain.policy import PUBLISHER
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
 from registry_core.ledger.change import Change
 from registry_core.ledger.records import VersionRecord
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin
+from registry_core.push.announce import pushed
 from registry_core.push.hashing import build_manifest
 from registry_core.push.progress import Progress
 from registry_core.push.scan import scan_directory
@@ -69,21 +72,38 @@ def push_directory(
     if existing is not None:
         return PushReport(existing, False, manifest.size, 0, 0)
 
-    known = _known_chunks(control, origin, model, manifest) if record else {}
-    fresh = [chunk for chunk in manifest.unique_chunks.values() if chunk.id not in known]
     uploader = Uploader(origin, manifest, files, progress)
-    locations = known | uploader.upload(fresh)
+
+    def work(push: Push) -> PushReport:
+        known = _known_chunks(control, origin, model, manifest, push) if record else {}
+        fresh = [chunk for chunk in manifest.unique_chunks.values() if chunk.id not in known]
+        locations = known | uploader.upload(fresh, push.condemned)
+        bundle = _put_documents(control, origin, publisher, model, manifest, locations)
+        draft = VersionDraft(
+            model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes, fields, push.id
+        )
+        registered, created = control.register(draft, change)
+        new = sum(chunk.length for chunk in fresh)
+        return PushReport(registered, created, manifest.size, new, uploader.bytes_uploaded)
+
+    return pushed(control, model, manifest.digest, change, work)
+
+
+def _put_documents(
+    control: Control,
+    origin: Origin,
+    publisher: SigningKey,
+    model: ModelName,
+    manifest: Manifest,
+    locations: Locations,
+) -> bytes:
+    """Manifest, bundle and hint; the bundle that the origin now holds."""
     origin.put(manifest_key(manifest.digest), manifest.encoded)
     publishers = control.policy().keys_of(PUBLISHER)
-    bundle = _put_bundle(
-        origin, manifest, publishers, sign_version(manifest, str(model), publisher)
-    )
+    signed = sign_version(manifest, str(model), publisher)
+    bundle = _put_bundle(origin, manifest, publishers, signed)
     origin.put(hint_key(manifest.digest), encode_hint(locations))
-
-    draft = VersionDraft(model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes, fields)
-    registered, created = control.register(draft, change)
-    new = sum(chunk.length for chunk in fresh)
-    return PushReport(registered, created, manifest.size, new, uploader.bytes_uploaded)
+    return bundle
 
 
 def _put_bundle(
@@ -107,11 +127,12 @@ def _put_bundle(
 
 
 def _known_chunks(
-    control: Control, origin: Origin, model: ModelName, manifest: Manifest
+    control: Control, origin: Origin, model: ModelName, manifest: Manifest, push: Push
 ) -> dict[ChunkId, Location]:
     """Where chunks of this manifest lie already, by the hints of the model's newest versions.
 
-    A pack that the origin has lost is not counted on: its chunks are uploaded again.
+    A pack that the origin has lost, or is about to, is not counted on: its chunks are uploaded
+    again.
     """
     known: dict[ChunkId, Location] = {}
     sizes: dict[PackName, int] = {}
@@ -124,6 +145,8 @@ def _known_chunks(
         for chunk in manifest.unique_chunks.values():
             place = hint.get(chunk.id)
             if place is None or place.length != chunk.length or chunk.id in known:
+                continue
+            if place.pack in push.condemned:
                 continue
             if place.pack not in sizes:
                 sizes[place.pack] = origin.size(pack_key(place.pack)) or 0

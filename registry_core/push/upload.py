@@ -7,11 +7,12 @@ finds what it had uploaded and goes on from there. At most two packs are in memo
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from blake3 import blake3
 
+from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest
 from registry_core.domain.packs import Location, PackName, pack_trailer, plan_packs
@@ -38,8 +39,11 @@ class Uploader:
         self._done = self._total = 0
         self.bytes_uploaded = 0
 
-    def upload(self, chunks: Iterable[Chunk]) -> dict[ChunkId, Location]:
-        """Put `chunks` into packs in the origin; where each now lies."""
+    def upload(
+        self, chunks: Iterable[Chunk], avoid: Collection[PackName] = ()
+    ) -> dict[ChunkId, Location]:
+        """Put `chunks` into packs in the origin, none of them named as one to `avoid`; where each
+        now lies."""
         groups = list(plan_packs(chunks))
         self._total = sum(chunk.length for group in groups for chunk in group)
         locations: dict[ChunkId, Location] = {}
@@ -50,30 +54,35 @@ class Uploader:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         locations |= future.result()
-                running.add(pool.submit(self._upload_pack, group))
+                running.add(pool.submit(self._upload_pack, group, avoid))
             for future in running:
                 locations |= future.result()
         return locations
 
-    def _upload_pack(self, group: list[Chunk]) -> dict[ChunkId, Location]:
-        trailer = pack_trailer(group)
-        pack = bytearray(sum(chunk.length for chunk in group) + len(trailer))
-        view, offset, offsets = memoryview(pack), 0, []
-        for chunk in group:
-            self._read_chunk(chunk, view[offset : offset + chunk.length])
-            offsets.append(offset)
-            offset += chunk.length
-        view[offset:] = trailer
-        name = PackName(blake3(pack).digest())
+    def _upload_pack(
+        self, group: list[Chunk], avoid: Collection[PackName]
+    ) -> dict[ChunkId, Location]:
+        named = _another_name(self._read_pack(group), group, avoid)
+        if named is None:
+            half = len(group) // 2
+            return self._upload_pack(group[:half], avoid) | self._upload_pack(group[half:], avoid)
+        name, pack = named
         if self._origin.size(pack_key(name)) != len(pack):
             self._origin.put(pack_key(name), pack)
             with self._lock:
                 self.bytes_uploaded += len(pack)
-        self._tell(offset)
-        return {
-            chunk.id: Location(name, at, chunk.length)
-            for at, chunk in zip(offsets, group, strict=True)
-        }
+        self._tell(sum(chunk.length for chunk in group))
+        return dict(_locations(name, group))
+
+    def _read_pack(self, group: list[Chunk]) -> bytearray:
+        trailer = pack_trailer(group)
+        pack = bytearray(sum(chunk.length for chunk in group) + len(trailer))
+        view, offset = memoryview(pack), 0
+        for chunk in group:
+            self._read_chunk(chunk, view[offset : offset + chunk.length])
+            offset += chunk.length
+        view[offset:] = trailer
+        return pack
 
     def _read_chunk(self, chunk: Chunk, view: memoryview) -> None:
         file, offset = self._places[chunk.id]
@@ -87,6 +96,27 @@ class Uploader:
             self._done += count
             done = self._done
         self._progress("upload", done, self._total)
+
+
+def _another_name(
+    pack: bytearray, group: list[Chunk], avoid: Collection[PackName]
+) -> tuple[PackName, bytearray] | None:
+    """The pack, or one of the same chunks that is not named as one of `avoid`: behind them it has
+    one more, that nobody asks for, made of the name to avoid. So it is found again, too, by a push
+    that was cut off. None if there is no room for it in a pack."""
+    chunks, content = list(group), len(pack) - len(pack_trailer(group))
+    while (name := PackName(blake3(pack).digest())) in avoid:
+        chunks.append(Chunk(ChunkId(blake3(name.raw).digest()), len(name.raw)))
+        pack = pack[:content] + name.raw + pack_trailer(chunks)
+        content += len(name.raw)
+    return (name, pack) if len(pack) <= limits.PACK_MAX or len(group) == 1 else None
+
+
+def _locations(name: PackName, group: list[Chunk]) -> Iterator[tuple[ChunkId, Location]]:
+    offset = 0
+    for chunk in group:
+        yield chunk.id, Location(name, offset, chunk.length)
+        offset += chunk.length
 
 
 def _places(manifest: Manifest, files: list[SourceFile]) -> dict[ChunkId, tuple[SourceFile, int]]:

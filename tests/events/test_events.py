@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from cachctl.demo.fleet import Fleet
 from registry_core.registry import Registry
 from tests.approvals.people import People
 from tests.models import make_model
@@ -22,12 +21,6 @@ from tests.system.api import Api
 from tests.system.rig import Rig
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with Fleet(tmp_path) as fleet:
-        yield Rig.begin(tmp_path, fleet)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.models import make_model
 from tests.system import (
     approval_operations,
     event_operations,
+    garbage_operations,
     metadata_operations,
     stage_operations,
 )
@@ -29,6 +30,7 @@ OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (
     metadata_operations.exercise,
     approval_operations.exercise,
     event_operations.exercise,
+    garbage_operations.exercise,
 )
 PRODUCTION = "/v1/models/m/stages/production"
 

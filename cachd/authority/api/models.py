@@ -7,7 +7,14 @@ import hashlib
 from aiohttp import web
 
 from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of, model_of, newest, version_of
+from cachd.authority.api.parsing import (
+    body_of,
+    change_of,
+    model_of,
+    newest,
+    parse_push,
+    version_of,
+)
 from cachd.authority.api.writes import Writes
 from cachd.authority.operations import Operation
 from cachd.control import documents
@@ -72,6 +79,7 @@ class ModelsApi:
         model = model_of(request)
         body = await body_of(request, documents.RegisterBody)
         manifest, bundle = Digest.parse(body.manifest), parse_hex32(body.bundle, "bundle digest")
+        push = parse_push(body.push) if body.push else b""
         change = await change_of(request, body.change)
 
         def work() -> tuple[VersionRecord, bool]:
@@ -83,6 +91,7 @@ class ModelsApi:
                 body.tags,
                 body.notes,
                 body.fields,
+                push,
             )
             return self._control.register(draft, change)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TypeVar
 
 from aiohttp import web
@@ -37,6 +38,17 @@ def version_of(request: web.Request) -> VersionRef:
     if text.startswith("sha256:"):
         return VersionRef(model_of(request), digest=Digest.parse(text))
     return VersionRef(model_of(request), number=parse_version_number(text))
+
+
+def push_of(request: web.Request) -> bytes:
+    """The id of a push under way that the path names."""
+    return parse_push(request.match_info["push"])
+
+
+def parse_push(text: str) -> bytes:
+    if not re.fullmatch(r"[0-9a-f]{32}", text):
+        raise InvalidInput(f"push {text!r:.80} is not 32 hex digits")
+    return bytes.fromhex(text)
 
 
 async def body_of(request: web.Request, kind: type[T]) -> T:
