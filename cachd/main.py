@@ -57,7 +57,17 @@ def cli(log_level: str) -> None:
     show_default=True,
     help="When stopping, so long answer on, while /readyz says no.",
 )
-def authority(home: Path, listen: str, drain_s: float) -> None:
+@click.option("--no-backup", is_flag=True, help="Do not keep the log a second time in the origin.")
+@click.option(
+    "--nats",
+    envvar="CACHD_NATS",
+    metavar="URL",
+    help="Publish every event to JetStream here: nats://HOST:PORT.",
+)
+@click.option("--nats-stream", default="CACHD", show_default=True, help="Made if it is missing.")
+def authority(
+    home: Path, listen: str, drain_s: float, no_backup: bool, nats: str | None, nats_stream: str
+) -> None:
     """Own a registry's ledger and serve its control API.
 
     \b
@@ -65,8 +75,14 @@ def authority(home: Path, listen: str, drain_s: float) -> None:
       cachd authority --home ~/.cachd/registry
     """  # fmt: skip
     from cachd.authority.daemon import Authority
+    from cachd.authority.delivery.settings import NatsSettings
 
-    run(lambda: Authority(home, Address.parse(listen), drain_s=drain_s))
+    publish = NatsSettings(nats, nats_stream) if nats else None
+    run(
+        lambda: Authority(
+            home, Address.parse(listen), drain_s=drain_s, backup=not no_backup, nats=publish
+        )
+    )
 
 
 def node_options(command: click.decorators.FC) -> click.decorators.FC:

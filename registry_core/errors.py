@@ -99,6 +99,12 @@ class IntegrityError(RegistryError):
         self.actual = actual
 
 
+class EpochNeeded(Conflict):
+    """The log lost entries that nodes may have seen: an owner must open a new epoch first."""
+
+    code = "epoch_needed"
+
+
 class NotOwner(RegistryError):
     """Another process does this job by now. Trying again cannot help; stop doing it."""
 

@@ -18,7 +18,8 @@ import secrets
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,22 @@ def init_home(
 ) -> RegistryHome:  # fmt: skip
     """Make a registry in `path`, which must not exist or be empty. Without an origin URL the
     registry keeps its chunks in `path`/origin, without a ledger URL its ledger in `path`/ledger."""
+    if origin_url:
+        Origin.open(origin_url, origin_options)
+    if ledger_url:
+        _refuse_used(ledger_url)
+    with made_whole(path) as aside:
+        _fill(aside, origin_url, origin_options, ledger_url, actor)
+    home = RegistryHome.load(path)
+    if ledger_url:
+        home.open_ledger(readonly=False, holder=actor).close()
+    return home
+
+
+@contextmanager
+def made_whole(path: Path) -> Iterator[Path]:
+    """A directory to fill, which is then `path`: new or empty before, afterwards there whole or, if
+    the block raises, as it was."""
     path = Path(os.path.abspath(path))  # noqa: PTH100  # Path.absolute() keeps `..`
     if path == Path.cwd():
         raise Conflict(
@@ -128,25 +145,32 @@ def init_home(
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise Conflict(f"{path} exists and is not an empty directory: choose another")
-    if origin_url:
-        Origin.open(origin_url, origin_options)
-    if ledger_url:
-        _refuse_used(ledger_url)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.parent / f".{path.name}.init-{uuid.uuid4().hex[:8]}"
     try:
         aside.mkdir(mode=0o750)
-        _fill(aside, origin_url, origin_options, ledger_url, actor)
+        yield aside
         _sync_directory(aside)
         aside.replace(path)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     _sync_directory(path.parent)
-    home = RegistryHome.load(path)
+
+
+def write_documents(
+    path: Path, root: Root, origin_url: str, origin_options: Mapping[str, Any], ledger_url: str = ""
+) -> None:
+    """root.json and config.json of a registry's directory."""
+    write_durably(path / "root.json", root.encoded)
+    config: dict[str, Any] = {
+        "format": CONFIG_FORMAT,
+        "registry": root.registry,
+        "origin": {"url": origin_url, "options": dict(origin_options)},
+    }
     if ledger_url:
-        home.open_ledger(readonly=False, holder=actor).close()
-    return home
+        config["ledger"] = {"url": ledger_url}
+    write_durably(path / "config.json", json.dumps(config, indent=2).encode() + b"\n")
 
 
 def _fill(
@@ -160,15 +184,7 @@ def _fill(
     for name, key in keys.items():
         keyring.create(name, key)
     root = make_root(registry, keys[OWNER], keys[AUTHORITY])
-    _write(path / "root.json", root.encoded)
-    config: dict[str, Any] = {
-        "format": CONFIG_FORMAT,
-        "registry": registry,
-        "origin": {"url": origin_url, "options": dict(origin_options)},
-    }
-    if ledger_url:
-        config["ledger"] = {"url": ledger_url}
-    _write(path / "config.json", json.dumps(config, indent=2).encode() + b"\n")
+    write_documents(path, root, origin_url, origin_options, ledger_url)
     if not origin_url:
         (path / "origin").mkdir()
     if not ledger_url:
@@ -241,7 +257,8 @@ def _read(path: Path, missing: str) -> bytes:
         raise InvalidInput(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
+    """A new file."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()

@@ -36,6 +36,7 @@ from registry_core.metadata import Metadata, with_metrics
 from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
+from registry_core.recovery import Recovery
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.move import sign_move
@@ -57,6 +58,7 @@ class Registry:
             control.approvals, control.policy, self._next_move, keys, self._change
         )
         self.garbage = Garbage(control, origin, self._change)
+        self.recovery = Recovery(control.recovery, keys, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""

@@ -23,9 +23,14 @@ from cachd.authority.api.garbage import GarbageApi
 from cachd.authority.api.log import LogApi
 from cachd.authority.api.metadata import MetadataApi
 from cachd.authority.api.models import ModelsApi
+from cachd.authority.api.recovery import RecoveryApi
 from cachd.authority.api.registry import RegistryApi
 from cachd.authority.api.stages import StagesApi
+from cachd.authority.api.webhooks import WebhooksApi
 from cachd.authority.api.writes import Writes
+from cachd.authority.backup import ContinuousBackup
+from cachd.authority.delivery.delivery import Delivery
+from cachd.authority.delivery.settings import DeliverySettings, NatsSettings
 from cachd.authority.fleet import Fleet
 from cachd.authority.gc_runs import GcRuns
 from cachd.authority.log_watch import LogWatch
@@ -34,6 +39,7 @@ from cachd.authority.middleware import Bounds
 from cachd.authority.openapi import openapi_document
 from cachd.control.limits import CHECKPOINT_IDLE_S, EXCHANGE_S, REQUEST_BODY_MAX
 from cachd.listen import Address
+from registry_core.backup.writer import BackupWriter
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import RegistryHome, clock_ms
 
@@ -44,7 +50,16 @@ _SHUTDOWN_S = 5.0
 class Authority:
     """`start`, then `stop`. `url` is where it serves."""
 
-    def __init__(self, home: Path, listen: Address, *, drain_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        home: Path,
+        listen: Address,
+        *,
+        drain_s: float = 0.0,
+        backup: bool = True,
+        delivery: DeliverySettings | None = None,
+        nats: NatsSettings | None = None,
+    ) -> None:
         self._listen = listen
         self._drain_s = drain_s
         self._draining = False
@@ -59,6 +74,15 @@ class Authority:
         fleet = self._fleet = Fleet(clock_ms)
         self._metrics = Metrics(control.ledger, fleet)
         self._gc = GcRuns(control, self._registry.origin, fleet.held, self._watch)
+        self._backup = ContinuousBackup(
+            BackupWriter(control.ledger, control.root(), self._registry.origin),
+            self._watch,
+            wanted=backup,
+        )
+        self._metrics.watch_backup(self._backup)
+        self._delivery = Delivery(
+            control.ledger, config.registry, self._watch, delivery or DeliverySettings(), nats
+        )
         self._apis = (
             RegistryApi(control, dict(config.origin_options)),
             ModelsApi(control, self._registry.origin, self._writes),
@@ -68,7 +92,9 @@ class Authority:
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
             GarbageApi(control, self._gc, self._writes),
+            RecoveryApi(control, self._backup, self._writes),
             EventsApi(control.ledger, config.registry, self._watch, self._writes),
+            WebhooksApi(control.ledger, self._delivery, self._writes),
         )
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,6 +113,8 @@ class Authority:
         await site.start()
         self._runner = runner
         self._tasks = [asyncio.create_task(self._sign_when_idle(), name="idle-checkpoints")]
+        self._tasks.append(asyncio.create_task(self._delivery.run(), name="delivery"))
+        self._tasks.append(asyncio.create_task(self._backup.run(), name="backup"))
         if self._ledger.store.shared:
             self._tasks.append(asyncio.create_task(self._watch.poll(self._ledger), name="log-poll"))
             self._tasks.append(asyncio.create_task(self._exchange(), name="exchange-reports"))
@@ -102,10 +130,12 @@ class Authority:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        await self._backup.finish()
         await asyncio.to_thread(self._gc.close)
         self._watch.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._delivery.close()
         self._writes.close()
         self._registry.close()
         _log.info("authority stopped")

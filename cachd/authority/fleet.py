@@ -69,6 +69,10 @@ class Fleet:
             for report, seen_ms in sorted(self._seen.values(), key=lambda item: item[0].node)
         ]
 
+    def count_beyond(self, log_size: int) -> int:
+        """Nodes that hold more of the log than so many entries."""
+        return sum(1 for report, _ in self._seen.values() if report.log_size > log_size)
+
     def held(self) -> set[Digest]:
         """Versions that some node has, or is about to have, by its last report; one that fell
         silent counts until it is forgotten."""

@@ -14,6 +14,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from cachd.authority.backup import ContinuousBackup
 from cachd.authority.fleet import Fleet
 from registry_core.errors import RegistryError
 from registry_core.ledger import log
@@ -42,8 +43,20 @@ class Metrics:
         )
         build = Gauge("cachd_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(package_version("cachd")).set(1)
-        self._gauge("cachd_log_entries", "Entries in the log", lambda: _entries(ledger))
+        self._gauge(
+            "cachd_log_entries", "Entries in the log", lambda: _or_nan(lambda: _entries(ledger))
+        )
         self._gauge("cachd_nodes", "Nodes heard of lately", fleet.count)
+        self._gauge(
+            "cachd_nodes_ahead", "Nodes that hold more of the log than there is here",
+            lambda: _or_nan(lambda: fleet.count_beyond(int(_entries(ledger)))),
+        )  # fmt: skip
+
+    def watch_backup(self, backup: ContinuousBackup) -> None:
+        self._gauge(
+            "cachd_backup_lag_seconds", "Age of the oldest entry that is not backed up",
+            lambda: _or_nan(backup.lag_s),
+        )  # fmt: skip
 
     def observe(self, method: str, route: str, status: int, began_s: float) -> None:
         taken_s = time.perf_counter() - began_s
@@ -58,8 +71,12 @@ class Metrics:
 
 
 def _entries(ledger: Ledger) -> float:
+    with ledger.read() as txn:
+        return log.log_size(txn)
+
+
+def _or_nan(read: Callable[[], float]) -> float:
     try:
-        with ledger.read() as txn:
-            return log.log_size(txn)
+        return read()
     except RegistryError:
         return float("nan")  # a scrape tells the rest all the same

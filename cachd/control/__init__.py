@@ -2,7 +2,6 @@
 
 documents   JSON bodies <-> records, shared with the authority
 problems    registry errors <-> RFC 9457 problem documents, shared with the authority
-log_frames  the stream of the log
 http        a small blocking HTTP client with deadlines
 remote      Control over HTTP; `connect` gives a Registry
 """

@@ -45,6 +45,24 @@ class RegisterBody(msgspec.Struct, forbid_unknown_fields=True):
     """The push that this ends, as it was announced."""
 
 
+class EnvelopeBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`envelope`: a DSSE envelope in its JSON form."""
+
+    envelope: dict[str, Any]
+    change: ChangeBody
+
+
+class BackupBody(msgspec.Struct):
+    """Entries up to `position` are in the origin, `behind` are not, the oldest of them for `lag_s`
+    seconds; `error` is what keeps them from it. `wanted` is false under `--no-backup`."""
+
+    wanted: bool
+    position: int
+    behind: int
+    lag_s: float
+    error: str = ""
+
+
 class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
     """A DSSE envelope over a move; with no signatures the authority signs, where it may."""
 

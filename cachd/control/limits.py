@@ -44,6 +44,9 @@ PREVIEW_ENTRIES_MAX = 16
 RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 
+BACKUP_DEBOUNCE_S = 0.2
+"""What is committed within so long of another goes into one upload."""
+
 GC_POLL_S = 0.2
 """How often a client asks how far gc is."""
 NODES_KNOWN_AFTER_S = 2 * REPORT_INTERVAL_S

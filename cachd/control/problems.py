@@ -51,6 +51,7 @@ _BY_CODE: dict[str, type[errors.RegistryError]] = {
         errors.NotFound,
         errors.Conflict,
         errors.Condemned,
+        errors.EpochNeeded,
         errors.EvidenceMissing,
         errors.IdempotencyMismatch,
         errors.GuardMissing,

@@ -17,11 +17,12 @@ from cachd.control import documents
 from cachd.control.calls import Calls
 from cachd.control.documents import ChangeBody
 from cachd.control.http import HttpClient
-from cachd.control.log_frames import CHECKPOINT, FrameParser
+from cachd.control.log_download import LogDownload
 from cachd.control.remote_approvals import RemoteApprovals
 from cachd.control.remote_events import RemoteEvents
 from cachd.control.remote_garbage import RemoteGarbage
 from cachd.control.remote_metadata import RemoteMetadata
+from cachd.control.remote_recovery import RemoteRecovery
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry, EntryType, LogRecord
@@ -29,7 +30,6 @@ from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
 from registry_core.domain.policy import Policy, Root
-from registry_core.errors import NotFound
 from registry_core.ledger.change import Change
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
@@ -57,6 +57,7 @@ class RemoteControl:
         self.approvals = RemoteApprovals(self._calls)
         self.events = RemoteEvents(self._calls)
         self.garbage = RemoteGarbage(self._calls)
+        self.recovery = RemoteRecovery(self._calls, self.root)
         self._about: documents.RegistryBody | None = None
 
     def about(self) -> documents.RegistryBody:
@@ -145,14 +146,12 @@ class RemoteControl:
 
     def log(self) -> tuple[list[LogRecord], bytes]:
         """The whole log as of now and the checkpoint that covers it."""
-        records: list[LogRecord] = []
-        parser = FrameParser()
-        for piece in self._client.stream("/v1/log?after=0&follow=0"):
-            for frame in parser.feed(piece):
-                if frame.kind == CHECKPOINT:
-                    return records, frame.payload
-                records.append(LogRecord.decode(frame.payload))
-        raise NotFound("the authority's log ended without a checkpoint")
+        download = LogDownload(self._client)
+        return list(download), download.note()
+
+    def backup(self) -> documents.BackupBody:
+        """How far the authority's backup of the log is."""
+        return self._calls.get(documents.BackupBody, "/v1/backup")
 
     def close(self) -> None:
         self._client.close()

@@ -64,7 +64,7 @@ class Controller:
         for ref, driver in self._drivers.items():
             known = driver.desired
             stage = desired_stage(state, ref) if known is not None else None
-            if known is not None and stage is not None and stage.generation == known.generation:
+            if known is not None and stage is not None and stage.position[:2] == known.position[:2]:
                 driver.want(stage, received_ns)
 
     def ask(self, model: str, stage: str) -> None:

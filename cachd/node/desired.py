@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, StageRef
+from registry_core.domain.identifiers import Digest, ModelName, StageName, StageRef
 from registry_core.ledger import queries
 from registry_core.ledger.records import PointRecord, StageRecord, VersionRecord
 from registry_core.ledger.store import Reader
@@ -16,15 +16,16 @@ class DesiredStage:
     """`serve` is in force; `keep` is the other version of the current move, for a rollback."""
 
     ref: StageRef
+    epoch: int
     generation: int
     choice: int
     serve: VersionRecord
     keep: VersionRecord | None
 
     @property
-    def position(self) -> Guard:
-        """`generation.choice`, which only grows along the log."""
-        return Guard(self.generation, self.choice)
+    def position(self) -> tuple[int, int, int]:
+        """Epoch, generation and choice, which only grow along the log."""
+        return self.epoch, self.generation, self.choice
 
     @property
     def digests(self) -> set[Digest]:
@@ -52,4 +53,4 @@ def _desired(txn: Reader, ref: StageRef, record: StageRecord) -> DesiredStage:
     serve = queries.version(txn, ref.model, record.in_force.number)
     other: PointRecord | None = record.version if record.choice % 2 else record.previous
     keep = queries.version(txn, ref.model, other.number) if other else None
-    return DesiredStage(ref, record.generation, record.choice, serve, keep)
+    return DesiredStage(ref, queries.epoch(txn), record.generation, record.choice, serve, keep)

@@ -4,8 +4,9 @@ Where there are several authorities, the next one is asked when a stream ends.
 
 A round reads records until the checkpoint that covers them and applies them in one transaction, in
 a thread. Whatever fails (network, authority, a batch that does not verify) ends the connection;
-the next one asks for what is missing. A fork stops adoption for good and raises the alarm, while
-the node goes on serving.
+the next one asks for what is missing. A fork stops adoption and raises the alarm, while the node
+goes on serving, until the authority shows a log in which the owners opened a new epoch: then the
+replica is built anew from that log, in one transaction.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from cachd.control.limits import (
     STREAM_BUFFER_MAX,
     STREAM_IDLE_S_MAX,
 )
-from cachd.control.log_frames import RECORD, Frame, FrameParser
 from registry_core.domain.entry import LogRecord
 from registry_core.errors import InvalidInput, RegistryError
+from registry_core.ledger.log_frames import RECORD, Frame, FrameParser
 from registry_core.ledger.replica import ForkDetected, Replica
 from registry_core.ledger.store import Reader
 
@@ -70,7 +71,7 @@ class LogFollower:
             except ForkDetected as error:
                 self.alarm = str(error)
                 _log.error("log fork", error=str(error))
-                pause_s = RECONNECT_S_MAX
+                pause_s = RECONNECT_S_MIN if await self._rebuilt(authority) else RECONNECT_S_MAX
             except (RegistryError, aiohttp.ClientError, TimeoutError, OSError) as error:
                 _log.info("log stream ended", error=str(error) or type(error).__name__)
             self._authorities.gave_up_on(authority)
@@ -96,6 +97,46 @@ class LogFollower:
                         raise InvalidInput("the log's stream sends too much without a checkpoint")
                     if await self._take(frame, batch, received_ns):
                         batch, held = [], 0
+
+    async def _rebuilt(self, authority: str) -> bool:
+        """Follow into a new epoch, if the authority says that there is one."""
+        try:
+            if await self._epoch_of(authority) <= await asyncio.to_thread(self._replica.epoch):
+                return False
+            records, note = await self._whole_log(authority)
+            await asyncio.to_thread(self._replica.rebuild, records, note)
+        except (RegistryError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.alarm = str(error) or self.alarm
+            _log.error("no new epoch was adopted", error=str(error))
+            return False
+        _log.warning("a new epoch: the replica was built anew", epoch=self._replica.epoch())
+        self.alarm = ""
+        self._on_applied(time.monotonic_ns())
+        return True
+
+    async def _epoch_of(self, authority: str) -> int:
+        timeout = aiohttp.ClientTimeout(total=STREAM_IDLE_S_MAX)
+        async with self._session.get(f"{authority}/v1/epoch", timeout=timeout) as answer:
+            said = await answer.json()
+            return int(said.get("epoch", 0))
+
+    async def _whole_log(self, authority: str) -> tuple[list[LogRecord], bytes]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=STREAM_IDLE_S_MAX)
+        parser, records, held, note = FrameParser(), list[LogRecord](), 0, b""
+        asked = {"after": "0", "follow": "0"}
+        async with self._session.get(
+            f"{authority}/v1/log", params=asked, timeout=timeout
+        ) as answer:
+            async for piece in answer.content.iter_any():
+                for frame in parser.feed(piece):
+                    held += len(frame.payload)
+                    if held > STREAM_BUFFER_MAX:
+                        raise InvalidInput("the log is too large to be taken at once")
+                    if frame.kind == RECORD:
+                        records.append(LogRecord.decode(frame.payload))
+                    else:
+                        note = frame.payload
+        return records, note
 
     async def _take(self, frame: Frame, batch: list[LogRecord], received_ns: int) -> bool:
         """Add a record to the batch, or apply the batch under its checkpoint (True)."""

@@ -30,6 +30,7 @@ _BY_CODE = {
     "not_found": NOT_FOUND,
     "conflict": CONFLICT,
     "condemned": CONFLICT,
+    "epoch_needed": CONFLICT,
     "evidence_missing": CONFLICT,
     "idempotency_mismatch": CONFLICT,
     "stale": STALE,

@@ -37,9 +37,13 @@ _COMMANDS = {
     "retention": "Say how many versions of a model gc leaves.",
     "gc": "Delete from the origin what no version needs.",
     "events": "What happens, as it happens.",
+    "webhook": "Send events to a URL, signed.",
     "history": "Who changed what of a model, when and why.",
     "status": "Desired and observed version of a model on every node.",
     "verify": "Check the ledger, the origin or a node's cache from end to end.",
+    "backup": "How far the backup of the log is; bring it up to date.",
+    "restore": "Make a registry anew of its backup, and of what nodes hold.",
+    "epoch": "Go on after entries of the log were lost.",
     "migrate": "Move the ledger to PostgreSQL, or back.",
     "demo": "Run the main job on this machine: real processes, a flip under load, kills.",
 }

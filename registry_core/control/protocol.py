@@ -14,6 +14,7 @@ from registry_core.control.approvals import ApprovalControl
 from registry_core.control.events import EventControl
 from registry_core.control.garbage import GarbageControl
 from registry_core.control.metadata import MetadataControl
+from registry_core.control.recovery import RecoveryControl
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.move import Move
@@ -38,6 +39,9 @@ class Control(Protocol):
 
     @property
     def garbage(self) -> GarbageControl: ...
+
+    @property
+    def recovery(self) -> RecoveryControl: ...
 
     def root(self) -> Root: ...
 

@@ -33,6 +33,7 @@ EVENT_TYPES = {
     EntryType.MOVE_REJECTED: "io.cachd.model.move.rejected",
     EntryType.STAGE_MOVED: "io.cachd.model.stage.moved",
     EntryType.STAGE_CHOSEN: "io.cachd.model.stage.chosen",
+    EntryType.EPOCH_OPENED: "io.cachd.registry.epoch.opened",
 }
 TYPES_MAX = 32
 

@@ -49,6 +49,7 @@ class EntryType(StrEnum):
     PUSH_ENDED = "push.ended"
     PACK_CONDEMNED = "pack.condemned"
     PACK_DELETED = "pack.deleted"
+    EPOCH_OPENED = "epoch.opened"
     STATE = "state"
 
 

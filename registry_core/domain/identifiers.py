@@ -77,6 +77,11 @@ def parse_consumer_name(text: object) -> str:
     return _parse_name(text, "consumer name")
 
 
+def parse_webhook_name(text: object) -> str:
+    """The name of a webhook, unique in its registry."""
+    return _parse_name(text, "webhook name")
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
     """SHA-256, printed `sha256:<64 hex>`. `raw` is 32 bytes."""

@@ -70,6 +70,21 @@ EVENT_STEPS_MAX = 1_000
 """Entries that one reading of events looks at."""
 CONSUMERS_MAX = 1_000
 
+# Webhooks
+WEBHOOKS_MAX = 100
+WEBHOOK_URL_CHARS_MAX = 2_048
+WEBHOOK_SECRET_BYTES_MIN, WEBHOOK_SECRET_BYTES_MAX = 24, 64  # of Standard Webhooks
+WEBHOOK_SECRETS_MAX = 4
+"""The one in force, and those that rotations left valid for WEBHOOK_SECRET_KEPT_MS."""
+WEBHOOK_SECRET_KEPT_MS = 24 * 3600 * 1000
+WEBHOOK_ATTEMPTS_MAX = 48
+"""After so many failures a message is a dead letter."""
+WEBHOOK_HISTORY_MAX = 100
+"""Attempts that are remembered, per webhook."""
+WEBHOOK_ERROR_CHARS_MAX = 256
+DEAD_LETTERS_MAX = 1_000
+"""A webhook with so many is disabled, and stays where it is in the log."""
+
 # Requests
 REQUEST_ID_CHARS_MAX = 128
 REQUESTS_REPLAYED_MS = 24 * 3600 * 1000
@@ -98,6 +113,12 @@ ENTRY_BODY_MAX = 1 * MIB
 ENTRIES_PER_STATE = 10_000
 CHECKPOINT_MAX = 4 * KIB
 BATCH_ENTRIES_MAX = 1_000
+
+# Backup
+SEGMENT_BYTES = 4 * MIB
+"""A segment of the log that has so many is full."""
+SEGMENTS_SMALL_MAX = 32
+"""So many segments that are not full, and they are joined."""
 
 # Trust
 ENVELOPE_MAX = 256 * KIB

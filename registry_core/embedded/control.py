@@ -23,6 +23,7 @@ from registry_core.embedded.events import EmbeddedEvents
 from registry_core.embedded.formats import formats_in
 from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
+from registry_core.embedded.recovery import EmbeddedRecovery
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
 from registry_core.ledger import log, queries
 from registry_core.ledger.change import Change
@@ -48,6 +49,7 @@ class EmbeddedControl:
         self.approvals = EmbeddedApprovals(ledger)
         self.events = EmbeddedEvents(ledger, root.registry)
         self.garbage = EmbeddedGarbage(ledger)
+        self.recovery = EmbeddedRecovery(ledger, root.registry)
         self._root = root
         self._origin = origin
         self._stager = stager

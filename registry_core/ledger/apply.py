@@ -16,6 +16,7 @@ from registry_core.errors import InvalidInput
 from registry_core.ledger import queries, subjects
 from registry_core.ledger.digest import Tracked
 from registry_core.ledger.entries import (
+    epoch_entries,
     garbage_entries,
     model_entries,
     proposal_entries,
@@ -45,6 +46,7 @@ _APPLY: dict[EntryType, Callable[[Writer, Root, LogRecord, Entry], None]] = {
     EntryType.PUSH_ENDED: garbage_entries.push_ended,
     EntryType.PACK_CONDEMNED: garbage_entries.pack_condemned,
     EntryType.PACK_DELETED: garbage_entries.pack_deleted,
+    EntryType.EPOCH_OPENED: epoch_entries.epoch_opened,
     EntryType.STATE: registry_entries.state,
 }
 assert _APPLY.keys() == set(EntryType), "every type of entry can be applied"

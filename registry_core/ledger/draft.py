@@ -12,6 +12,7 @@ from registry_core.errors import IdempotencyMismatch
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.change import Change
 from registry_core.ledger.digest import tables_digest
+from registry_core.ledger.loss import refuse_while_lost
 from registry_core.ledger.store import Writer
 
 
@@ -33,6 +34,7 @@ class Draft:
         after: Any,
         change: Change,
     ) -> Entry:
+        refuse_while_lost(self.txn, kind)
         sequence = log.log_size(self.txn) + 1
         entry = Entry(
             sequence, self.time_ms, change.actor, kind, subject,

@@ -14,7 +14,7 @@ from registry_core.domain import limits
 from registry_core.domain.checkpoint import Checkpoint
 from registry_core.domain.policy import Root
 from registry_core.errors import LedgerUnavailable
-from registry_core.ledger import log
+from registry_core.ledger import log, queries
 from registry_core.ledger.commit_queue import CommitQueue, Ticket
 from registry_core.ledger.draft import Draft
 from registry_core.ledger.memory_store import Overlay
@@ -54,6 +54,16 @@ class Ledger:
         authority = self._require_authority()
         with self.store.write() as txn:
             self._sign(txn, authority)
+
+    def checkpoint_at(self, txn: Reader, size: int) -> bytes:
+        """A signed checkpoint of the log's first `size` entries, with the time of the last of them;
+        the stored one where they are all there are."""
+        authority, note = self._require_authority(), log.stored_checkpoint(txn)
+        if note is not None and size == log.log_size(txn):
+            return note
+        last_ms = queries.log_record(txn, size).entry().time_ms
+        checkpoint = Checkpoint(self._root.registry, size, log.root_at(txn, size), last_ms)
+        return sign_checkpoint(checkpoint, authority)
 
     def close(self) -> None:
         self.store.close()

@@ -23,7 +23,17 @@ def log_size(txn: Reader) -> int:
 
 def log_root(txn: Reader) -> bytes:
     """Root hash of the whole log, 32 bytes."""
-    return merkle.frontier_root(_frontier(txn, log_size(txn)))
+    return root_at(txn, log_size(txn))
+
+
+def frontier(txn: Reader) -> list[bytes]:
+    """Roots of the complete subtrees of the whole log, largest first."""
+    return _frontier(txn, log_size(txn))
+
+
+def root_at(txn: Reader, size: int) -> bytes:
+    """Root hash of the log as it was when it had `size` entries, 32 bytes."""
+    return merkle.frontier_root(_frontier(txn, size))
 
 
 def append(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
@@ -35,8 +45,7 @@ def append(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
         )
     apply_entry(txn, root, record, entry)
     txn.put(Table.LOG, record.sequence.to_bytes(8, "big"), record.encode())
-    frontier = _frontier(txn, size)
-    for level, index, digest in merkle.append(frontier, size, record.leaf_hash):
+    for level, index, digest in merkle.append(_frontier(txn, size), size, record.leaf_hash):
         txn.put(Table.TREE, _node_key(level, index), digest)
     txn.put(Table.META, _SIZE, record.sequence.to_bytes(8, "big"))
 

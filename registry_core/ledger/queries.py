@@ -48,6 +48,17 @@ def policy(txn: Reader) -> Policy:
     return parsed_policy(data)
 
 
+def epoch_key(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+def epoch(txn: Reader) -> int:
+    """The number of the epoch that the log is in; 0 before any was opened."""
+    for key, _ in txn.scan(Table.EPOCHS, reverse=True):
+        return int.from_bytes(key, "big")
+    return 0
+
+
 def find_model(txn: Reader, name: ModelName) -> ModelRecord | None:
     data = txn.get(Table.MODELS, model_key(name))
     return None if data is None else decode(ModelRecord, data)

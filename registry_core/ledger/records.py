@@ -161,6 +161,14 @@ class CondemnedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest: bool = False
 
 
+class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An epoch that the owners opened: its number, and where in the log and when."""
+
+    number: int
+    sequence: int
+    time_ms: int
+
+
 def encode(record: msgspec.Struct) -> bytes:
     """Fields that have a default are left out where they have it: so a field can be added without
     another encoding of the records that lack it."""

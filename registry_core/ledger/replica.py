@@ -2,7 +2,8 @@
 
 Nothing is applied that no signed checkpoint covers: a batch is appended, its root compared with
 the checkpoint's, and only then committed. A checkpoint of a size already held must show the same
-root; another root is a fork of the log, and the replica refuses it for good.
+root; another root is a fork of the log, and the replica refuses it, unless the owners have opened
+a new epoch in it (`rebuild`).
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from registry_core.domain.checkpoint import Checkpoint
 from registry_core.domain.entry import LogRecord
 from registry_core.domain.policy import Root
 from registry_core.errors import IntegrityError, InvalidInput
-from registry_core.ledger import log
+from registry_core.ledger import log, queries
 from registry_core.ledger.memory_store import Overlay
-from registry_core.ledger.store import Reader, Store, Writer
+from registry_core.ledger.store import DERIVED, Reader, Store, Table, Writer
 from registry_core.trust.note import verify_checkpoint
 
 T = TypeVar("T")
@@ -74,6 +75,28 @@ class Replica:
             checkpoint = self._append(txn, records, note)
             log.store_checkpoint(txn, note)
         return checkpoint
+
+    def rebuild(self, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
+        """Give up the log that is held for the one that `records` and `note` are, from the first
+        entry on, if its owners opened an epoch beyond the one held here. Otherwise ForkDetected."""
+        with self._store.write() as txn:
+            before = queries.epoch(txn)
+            for table in (Table.META, Table.LOG, Table.TREE, *DERIVED):
+                for key in [key for key, _ in txn.scan(table)]:
+                    txn.delete(table, key)
+            log.store_root(txn, self.root)
+            checkpoint = self._append(txn, records, note)
+            if queries.epoch(txn) <= before:
+                raise ForkDetected(
+                    "the authority shows another log than it signed before, in which the owners "
+                    "opened no epoch: this node keeps serving and adopts nothing more"
+                )
+            log.store_checkpoint(txn, note)
+        return checkpoint
+
+    def epoch(self) -> int:
+        with self._store.read() as txn:
+            return queries.epoch(txn)
 
     def _append(self, txn: Writer, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
         checkpoint = self._verify(note)

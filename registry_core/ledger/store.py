@@ -27,6 +27,7 @@ class Table(StrEnum):
     INDEX = "index"
     PROPOSALS = "proposals"
     REQUESTS = "requests"
+    EPOCHS = "epochs"
     INTENTS = "intents"
     CONDEMNED = "condemned"
     OWNERS = "owners"
@@ -45,6 +46,7 @@ DERIVED = (
     Table.INDEX,
     Table.PROPOSALS,
     Table.REQUESTS,
+    Table.EPOCHS,
     Table.INTENTS,
     Table.CONDEMNED,
 )

@@ -20,7 +20,9 @@ from tests.system import (
     event_operations,
     garbage_operations,
     metadata_operations,
+    recovery_operations,
     stage_operations,
+    webhook_operations,
 )
 from tests.system.api import CHANGE, Api
 from tests.system.rig import Rig
@@ -30,7 +32,9 @@ OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (
     metadata_operations.exercise,
     approval_operations.exercise,
     event_operations.exercise,
+    webhook_operations.exercise,
     garbage_operations.exercise,
+    recovery_operations.exercise,
 )
 PRODUCTION = "/v1/models/m/stages/production"
 
@@ -129,7 +133,6 @@ def test_whose_signature_counts(api: Api, rig: Rig) -> None:
         ("GET", "/v1/models/m/stages/latest", None, 400),
         ("GET", "/v1/models/m/stages/none", None, 404),
         ("GET", "/v1/resolve?ref=m", None, 400),
-        ("GET", "/v1/log?after=99999", None, 400),
         ("POST", f"{PRODUCTION}/choice", b"{", 400),
         ("POST", f"{PRODUCTION}/choice", {"change": CHANGE, "extra": 1}, 400),
         ("POST", f"{PRODUCTION}/choice", {"change": {"actor": ""}}, 400),

@@ -22,12 +22,12 @@ from cachctl.audit import audit_embedded
 from cachctl.demo.fleet import Fleet
 from cachctl.target import Settings
 from cachd.control.http import HttpClient
-from cachd.control.log_frames import RECORD, FrameParser
 from cachd.control.problems import AuthorityUnavailable
 from cachd.control.remote import RemoteControl, connect
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import ModelName
 from registry_core.errors import Conflict, Stale
+from registry_core.ledger.log_frames import RECORD, FrameParser
 from registry_core.ledger.records import StageRecord
 from registry_core.push.progress import silent
 from registry_core.trust.keys import Keyring

@@ -8,8 +8,8 @@ from cachd.authority.api.parsing import whole_number
 from cachd.authority.log_stream import stream_log
 from cachd.authority.log_watch import LogWatch
 from cachd.authority.operations import Operation
-from cachd.control import log_frames
 from registry_core.domain import limits
+from registry_core.ledger import log_frames
 from registry_core.ledger.ledger import Ledger
 
 

@@ -1,0 +1,71 @@
+"""The continuous backup: what was committed is in the origin within a second.
+
+Woken by the log, it waits BACKUP_DEBOUNCE_S for more, then uploads in a thread. At idle nothing is
+asked of the origin. A fault is retried with back-off and told: as `behind` and `lag_s` in the state
+and in /metrics, and as a warning in the log while it lasts. Event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from cachd.authority.log_watch import LogWatch
+from cachd.control.documents import BackupBody
+from cachd.control.limits import BACKUP_DEBOUNCE_S, RETRY_S_MAX, RETRY_S_MIN
+from registry_core.backup.writer import BackupWriter
+from registry_core.errors import RegistryError
+
+_FINISH_S = 10.0
+_log = structlog.get_logger("cachd.authority")
+
+
+class ContinuousBackup:
+    def __init__(self, writer: BackupWriter, watch: LogWatch, *, wanted: bool) -> None:
+        self._writer = writer
+        self._watch = watch
+        self._wanted = wanted
+        self._error = ""
+        self._uploading: asyncio.Future[int] | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        if not self._wanted:
+            return
+        pause_s = RETRY_S_MIN
+        while True:
+            seen = self._watch.count
+            try:
+                loop = asyncio.get_running_loop()
+                self._uploading = loop.run_in_executor(None, self._writer.run_once)
+                await asyncio.shield(self._uploading)
+            except RegistryError as error:
+                self._error = str(error)
+                _log.warning("the log is not backed up", error=self._error, lag_s=self.lag_s())
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_S_MAX)
+                continue
+            self._error, pause_s = "", RETRY_S_MIN
+            await self._watch.wait(seen)
+            await asyncio.sleep(BACKUP_DEBOUNCE_S)
+
+    async def finish(self) -> None:
+        """After `run` was cancelled: let the upload that is under way end; it uses the ledger."""
+        if self._uploading is not None:
+            await asyncio.wait({self._uploading}, timeout=_FINISH_S)
+
+    def state(self) -> BackupBody:
+        behind, oldest_ms = self._writer.behind()
+        lag_s = _age_s(oldest_ms) if behind else 0.0
+        return BackupBody(self._wanted, self._writer.position, behind, lag_s, self._error)
+
+    def lag_s(self) -> float:
+        """Age of the oldest entry that is not backed up; 0 if all are."""
+        behind, oldest_ms = self._writer.behind()
+        return _age_s(oldest_ms) if behind and self._wanted else 0.0
+
+
+def _age_s(time_ms: int) -> float:
+    return max(0.0, time.time() - time_ms / 1000)
