@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from registry_core.approvals import Approvals
+from registry_core.audit import Audit
 from registry_core.control.protocol import Control
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import (
@@ -58,6 +59,7 @@ class Registry:
             control.approvals, control.policy, self._next_move, keys, self._change
         )
         self.garbage = Garbage(control, origin, self._change)
+        self.audit = Audit(control.audit)
         self.recovery = Recovery(control.recovery, keys, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:

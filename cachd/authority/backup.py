@@ -8,7 +8,11 @@ and in /metrics, and as a warning in the log while it lasts. Event loop only.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -18,7 +22,7 @@ from cachd.control.limits import BACKUP_DEBOUNCE_S, RETRY_S_MAX, RETRY_S_MIN
 from registry_core.backup.writer import BackupWriter
 from registry_core.errors import RegistryError
 
-_FINISH_S = 10.0
+_FINISH_S = 3.0
 _log = structlog.get_logger("cachd.authority")
 
 
@@ -38,8 +42,7 @@ class ContinuousBackup:
         while True:
             seen = self._watch.count
             try:
-                loop = asyncio.get_running_loop()
-                self._uploading = loop.run_in_executor(None, self._writer.run_once)
+                self._uploading = self._start_upload()
                 await asyncio.shield(self._uploading)
             except RegistryError as error:
                 self._error = str(error)
@@ -50,6 +53,26 @@ class ContinuousBackup:
             self._error, pause_s = "", RETRY_S_MIN
             await self._watch.wait(seen)
             await asyncio.sleep(BACKUP_DEBOUNCE_S)
+
+    def _start_upload(self) -> asyncio.Future[int]:
+        """In a thread of its own, which an origin that hangs cannot make the daemon wait for."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
+
+        def tell(set_it: Callable[[Any], None], value: Any) -> None:
+            if not done.done():
+                set_it(value)
+
+        def upload() -> None:
+            try:
+                said, value = done.set_result, self._writer.run_once()
+            except Exception as error:
+                said, value = done.set_exception, error  # type: ignore[assignment]  # either one
+            with suppress(RuntimeError):  # the daemon has stopped
+                loop.call_soon_threadsafe(tell, said, value)
+
+        threading.Thread(target=upload, name="backup", daemon=True).start()
+        return done
 
     async def finish(self) -> None:
         """After `run` was cancelled: let the upload that is under way end; it uses the ledger."""

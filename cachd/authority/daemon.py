@@ -17,6 +17,7 @@ from aiohttp import web
 
 import registry_core
 from cachd.authority.api.approvals import ApprovalsApi
+from cachd.authority.api.audit import AuditApi
 from cachd.authority.api.events import EventsApi
 from cachd.authority.api.fleet import FleetApi
 from cachd.authority.api.garbage import GarbageApi
@@ -92,6 +93,7 @@ class Authority:
             FleetApi(control, fleet),
             LogApi(control.ledger, self._watch),
             GarbageApi(control, self._gc, self._writes),
+            AuditApi(control),
             RecoveryApi(control, self._backup, self._writes),
             EventsApi(control.ledger, config.registry, self._watch, self._writes),
             WebhooksApi(control.ledger, self._delivery, self._writes),

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from registry_core.domain.entry import Entry
+from registry_core.domain.entry import Entry, EntryType
 from registry_core.errors import InvalidInput
 from registry_core.ledger.change import Change
 from registry_core.ledger.consumers import ConsumerRecord
@@ -223,6 +223,19 @@ class EntryBody(msgspec.Struct):
             entry.sequence, entry.time_ms, entry.actor, entry.type.value, entry.subject,
             entry.before, entry.after, entry.reason, entry.request_id,
         )  # fmt: skip
+
+    def entry(self) -> Entry:
+        return Entry(
+            self.sequence, self.time_ms, self.actor, EntryType(self.type), self.subject,
+            self.before, self.after, self.reason, self.request_id,
+        )  # fmt: skip
+
+
+class AuditBody(msgspec.Struct):
+    """Entries in the log's order; `next` is where to go on, 0 at the end."""
+
+    entries: list[EntryBody]
+    next: int
 
 
 class HistoryBody(msgspec.Struct):

@@ -19,13 +19,14 @@ from cachd.control.documents import ChangeBody
 from cachd.control.http import HttpClient
 from cachd.control.log_download import LogDownload
 from cachd.control.remote_approvals import RemoteApprovals
+from cachd.control.remote_audit import RemoteAudit
 from cachd.control.remote_events import RemoteEvents
 from cachd.control.remote_garbage import RemoteGarbage
 from cachd.control.remote_metadata import RemoteMetadata
 from cachd.control.remote_recovery import RemoteRecovery
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
-from registry_core.domain.entry import Entry, EntryType, LogRecord
+from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
@@ -57,6 +58,7 @@ class RemoteControl:
         self.approvals = RemoteApprovals(self._calls)
         self.events = RemoteEvents(self._calls)
         self.garbage = RemoteGarbage(self._calls)
+        self.audit = RemoteAudit(self._calls)
         self.recovery = RemoteRecovery(self._calls, self.root)
         self._about: documents.RegistryBody | None = None
 
@@ -102,7 +104,7 @@ class RemoteControl:
 
     def history(self, model: ModelName, *, newest: int) -> Sequence[Entry]:
         path = f"/v1/models/{model}/history?newest={newest}"
-        return [_entry(body) for body in self._calls.get(documents.HistoryBody, path).entries]
+        return [body.entry() for body in self._calls.get(documents.HistoryBody, path).entries]
 
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         body = documents.RegisterBody(
@@ -155,10 +157,3 @@ class RemoteControl:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _entry(body: documents.EntryBody) -> Entry:
-    return Entry(
-        body.sequence, body.time_ms, body.actor, EntryType(body.type), body.subject,
-        body.before, body.after, body.reason, body.request_id,
-    )  # fmt: skip

@@ -39,6 +39,7 @@ _COMMANDS = {
     "events": "What happens, as it happens.",
     "webhook": "Send events to a URL, signed.",
     "history": "Who changed what of a model, when and why.",
+    "audit": "What happened, and what served at a moment in the past.",
     "status": "Desired and observed version of a model on every node.",
     "verify": "Check the ledger, the origin or a node's cache from end to end.",
     "backup": "How far the backup of the log is; bring it up to date.",

@@ -66,32 +66,36 @@ def merge(settings: Settings, given: dict[str, Any]) -> Settings:
     return replace(settings, **said)
 
 
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--registry, --keys, --actor and --json, as they stand at the group and at each command."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, default=None,
-                     help="One JSON object on standard output."),
-        click.option("--actor", envvar="CACHD_ACTOR",
-                     help="Who changes are logged under.  [default: user@host]"),
-        click.option("--keys", envvar="CACHD_KEYS", metavar="DIR",
-                     help="Your signing keys.  [default: REGISTRY/keys]"),
-        click.option("--registry", envvar="CACHD_REGISTRY", metavar="TARGET",
-                     help="A registry's directory, or http://HOST:PORT of an authority.  "
-                          f"[default: {DEFAULT_HOME}]"),
-    ):  # fmt: skip
-        command = option(command)
+def target_options(command: Callable[..., Any], *, own: str = "") -> Callable[..., Any]:
+    """--registry, --keys, --actor and --json, as they stand at the group and at each command. The
+    one that a command has as its `own`, with another meaning, is left out."""
+    options = {
+        "as_json": click.option("--json", "as_json", is_flag=True, default=None,
+                                help="One JSON object on standard output."),
+        "actor": click.option("--actor", envvar="CACHD_ACTOR",
+                              help="Who changes are logged under.  [default: user@host]"),
+        "keys": click.option("--keys", envvar="CACHD_KEYS", metavar="DIR",
+                             help="Your signing keys.  [default: REGISTRY/keys]"),
+        "registry": click.option("--registry", envvar="CACHD_REGISTRY", metavar="TARGET",
+                                 help="A registry's directory, or http://HOST:PORT of an "
+                                      f"authority.  [default: {DEFAULT_HOME}]"),
+    }  # fmt: skip
+    for name, option in options.items():
+        if name != own:
+            command = option(command)
     return command
 
 
-def with_settings(run: Callable[..., Any]) -> Callable[..., Any]:
+def with_settings(run: Callable[..., Any], *, own: str = "") -> Callable[..., Any]:
     """A command that takes the target options and gets `settings`, both levels merged."""
 
-    @target_options
+    @functools.partial(target_options, own=own)
     @click.pass_context
     @functools.wraps(run)
     def wrapped(ctx: click.Context, /, **given: Any) -> Any:
         outer = ctx.obj if isinstance(ctx.obj, Settings) else Settings()
-        rest = {name: value for name, value in given.items() if name not in _OPTIONS}
+        rest = {name: value for name, value in given.items() if name not in _OPTIONS or name == own}
+        given.pop(own, None)
         return run(settings=merge(outer, given), **rest)
 
     return wrapped

@@ -66,7 +66,7 @@ class BackupWriter:
         covered = line.cover() if line is not None and line.agrees_with(self._ledger) else []
         if line is not None and not covered:
             name = ""  # of another history of this registry: leave it as it is
-        self._line = name or self._name_line()
+        self._line = name or self._name_line(than=line.line if line is not None else "")
         self.position = covered[-1].last if covered else 0
         for segment in covered:
             self._note(segment)
@@ -114,11 +114,15 @@ class BackupWriter:
         with self._ledger.read() as txn:
             return (txn.get(Table.META, _LINE) or b"").decode()
 
-    def _name_line(self) -> str:
-        line = secrets.token_hex(8)
+    def _name_line(self, than: str) -> str:
+        """Another one `than` that; what another writer of this ledger has named since, if any."""
+        made = secrets.token_hex(8)
         with self._ledger.store.write() as txn:
-            txn.put(Table.META, _LINE, line.encode())
-        return line
+            known = (txn.get(Table.META, _LINE) or b"").decode()
+            if known not in ("", than):
+                return known
+            txn.put(Table.META, _LINE, made.encode())
+        return made
 
 
 def _piece(txn: Reader, first: int) -> list[LogRecord]:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from registry_core.changes.versions import VersionDraft
 from registry_core.control.approvals import ApprovalControl
+from registry_core.control.audit import AuditControl
 from registry_core.control.events import EventControl
 from registry_core.control.garbage import GarbageControl
 from registry_core.control.metadata import MetadataControl
@@ -39,6 +40,9 @@ class Control(Protocol):
 
     @property
     def garbage(self) -> GarbageControl: ...
+
+    @property
+    def audit(self) -> AuditControl: ...
 
     @property
     def recovery(self) -> RecoveryControl: ...

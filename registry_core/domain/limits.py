@@ -114,6 +114,13 @@ ENTRIES_PER_STATE = 10_000
 CHECKPOINT_MAX = 4 * KIB
 BATCH_ENTRIES_MAX = 1_000
 
+# Audit
+AUDIT_STEPS_MAX = 20_000
+"""Entries that are looked at for one page."""
+AUDIT_MODELS_PER_PAGE = 100
+CLOCK_MARGIN_MS = 15 * 60 * 1000
+"""How far the times of neighbouring entries may lie in the wrong order: authorities have clocks."""
+
 # Backup
 SEGMENT_BYTES = 4 * MIB
 """A segment of the log that has so many is full."""

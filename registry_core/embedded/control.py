@@ -19,6 +19,7 @@ from registry_core.domain.move import Move
 from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
 from registry_core.embedded.approvals import EmbeddedApprovals
+from registry_core.embedded.audit import EmbeddedAudit
 from registry_core.embedded.events import EmbeddedEvents
 from registry_core.embedded.formats import formats_in
 from registry_core.embedded.garbage import EmbeddedGarbage
@@ -49,6 +50,7 @@ class EmbeddedControl:
         self.approvals = EmbeddedApprovals(ledger)
         self.events = EmbeddedEvents(ledger, root.registry)
         self.garbage = EmbeddedGarbage(ledger)
+        self.audit = EmbeddedAudit(ledger)
         self.recovery = EmbeddedRecovery(ledger, root.registry)
         self._root = root
         self._origin = origin

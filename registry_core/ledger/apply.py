@@ -26,7 +26,7 @@ from registry_core.ledger.entries import (
 )
 from registry_core.ledger.entries.requests import remember_request
 from registry_core.ledger.entries.require import require
-from registry_core.ledger.records import history_key
+from registry_core.ledger.records import history_key, registry_history_key
 from registry_core.ledger.store import Table, Writer
 
 _APPLY: dict[EntryType, Callable[[Writer, Root, LogRecord, Entry], None]] = {
@@ -71,5 +71,5 @@ def _apply(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
         remember_request(txn, entry)
     except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
         raise InvalidInput(f"log entry {entry.sequence} is not well formed: {error!r}") from error
-    if model is not None:
-        txn.put(Table.HISTORY, history_key(model, entry.sequence), entry.type.value.encode())
+    key = history_key(model, entry.sequence) if model else registry_history_key(entry.sequence)
+    txn.put(Table.HISTORY, key, entry.type.value.encode())

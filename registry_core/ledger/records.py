@@ -227,6 +227,14 @@ def history_key(model: ModelName, sequence: int) -> bytes:
     return model.text.encode() + b"\0" + sequence.to_bytes(8, "big")
 
 
+OF_REGISTRY = b"\0"
+"""Prefix of the history of what is about the registry itself: no model's name is empty."""
+
+
+def registry_history_key(sequence: int) -> bytes:
+    return OF_REGISTRY + sequence.to_bytes(8, "big")
+
+
 def of_model(model: ModelName) -> bytes:
     """Prefix of all keys of one model in the tables keyed by model first."""
     return model.text.encode() + b"\0"

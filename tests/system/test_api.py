@@ -17,6 +17,7 @@ from registry_core.trust.move import sign_move
 from tests.models import make_model
 from tests.system import (
     approval_operations,
+    audit_operations,
     event_operations,
     garbage_operations,
     metadata_operations,
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (
     webhook_operations.exercise,
     garbage_operations.exercise,
     recovery_operations.exercise,
+    audit_operations.exercise,
 )
 PRODUCTION = "/v1/models/m/stages/production"
 

@@ -1,0 +1,33 @@
+"""Log entries as commands show them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from registry_core.domain.entry import Entry
+
+_CHARS_MAX = 40
+
+
+def entry_json(entry: Entry) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(entry)
+    return shown
+
+
+def brief(state: Any) -> str:
+    """A stage as `guard=version`, a version as its number, changed fields as `field=value`."""
+    if not isinstance(state, dict):
+        return "-"
+    if "generation" in state:
+        force = state["previous"] if state["choice"] % 2 else state["version"]
+        return f"{state['generation']}.{state['choice']}={force['number']}"
+    if "number" in state:
+        return str(state["number"])
+    said = ", ".join(
+        f"{name}={value}" for name, value in sorted(state.items())
+        if name != "envelope" and not isinstance(value, dict | list)
+    )  # fmt: skip
+    return said if len(said) <= _CHARS_MAX else said[: _CHARS_MAX - 1] + "…"
