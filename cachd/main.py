@@ -16,6 +16,7 @@ from typing import Protocol
 import click
 import uvloop
 
+from cachd.control.limits import TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from registry_core.errors import RegistryError
@@ -125,6 +126,26 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     show_default=True,
     help="Where peers fetch chunks; HOST:PORT, loopback.",
 )
+@click.option(
+    "--api",
+    metavar="HOST:PORT",
+    help="Answer reads from this node's replica, and relay the log, here.",
+)
+@click.option(
+    "--relay",
+    "relays",
+    default="",
+    metavar="URL",
+    help="Follow the log from the API of another node; several with commas between. "
+    "Without them, or while none answers, from the authority.",
+)
+@click.option(
+    "--ttl-s",
+    default=TTL_S_DEFAULT,
+    show_default=True,
+    type=click.FloatRange(TTL_S_MIN, TTL_S_MAX),
+    help="A replica that has heard nothing for so long says that it is stale.",
+)
 @node_options
 def node(
     name: str | None,
@@ -137,6 +158,9 @@ def node(
     serve: tuple[str, ...],
     grace_s: float,
     ready_timeout_s: float,
+    api: str | None,
+    relays: str,
+    ttl_s: float,
 ) -> None:
     """Keep models resident on this host and serve them to its workers.
 
@@ -159,6 +183,9 @@ def node(
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
         ready_timeout_s=ready_timeout_s,
+        api=Address.parse(api) if api else None,
+        relays=relays,
+        ttl_s=ttl_s,
     )
     run(lambda: Node(config))
 

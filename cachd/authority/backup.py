@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from cachd.authority.log_watch import LogWatch
+from cachd.api.log_watch import LogWatch
 from cachd.control.documents import BackupBody
 from cachd.control.limits import BACKUP_DEBOUNCE_S, RETRY_S_MAX, RETRY_S_MIN
 from registry_core.backup.writer import BackupWriter

@@ -9,40 +9,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from importlib.metadata import version as package_version
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
 import registry_core
-from cachd.authority.api.approvals import ApprovalsApi
-from cachd.authority.api.audit import AuditApi
-from cachd.authority.api.events import EventsApi
+from cachd.api.application import make_application
+from cachd.api.approvals import ApprovalsApi
+from cachd.api.audit import AuditApi
+from cachd.api.events import EventsApi
+from cachd.api.log import LogApi
+from cachd.api.log_stream import OwnLog
+from cachd.api.log_watch import LogWatch
+from cachd.api.metadata import MetadataApi
+from cachd.api.metrics import Metrics
+from cachd.api.models import ModelsApi
+from cachd.api.recovery import EpochApi
+from cachd.api.registry import RegistryApi
+from cachd.api.stages import StagesApi
+from cachd.api.writes import Writes
+from cachd.authority.api.backup import BackupApi
 from cachd.authority.api.fleet import FleetApi
 from cachd.authority.api.garbage import GarbageApi
-from cachd.authority.api.log import LogApi
-from cachd.authority.api.metadata import MetadataApi
-from cachd.authority.api.models import ModelsApi
-from cachd.authority.api.recovery import RecoveryApi
-from cachd.authority.api.registry import RegistryApi
-from cachd.authority.api.stages import StagesApi
 from cachd.authority.api.webhooks import WebhooksApi
-from cachd.authority.api.writes import Writes
 from cachd.authority.backup import ContinuousBackup
 from cachd.authority.delivery.delivery import Delivery
 from cachd.authority.delivery.settings import DeliverySettings, NatsSettings
 from cachd.authority.fleet import Fleet
 from cachd.authority.gc_runs import GcRuns
-from cachd.authority.log_watch import LogWatch
-from cachd.authority.metrics import Metrics
-from cachd.authority.middleware import Bounds
-from cachd.authority.openapi import openapi_document
-from cachd.control.limits import CHECKPOINT_IDLE_S, EXCHANGE_S, REQUEST_BODY_MAX
+from cachd.control.limits import CHECKPOINT_IDLE_S, EXCHANGE_S
 from cachd.listen import Address
 from registry_core.backup.writer import BackupWriter
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import RegistryHome, clock_ms
+from registry_core.ledger import log
 
 _log = structlog.get_logger("cachd.authority")
 _SHUTDOWN_S = 5.0
@@ -73,28 +74,29 @@ class Authority:
         self._watch = LogWatch()
         self._writes = Writes(self._watch)
         fleet = self._fleet = Fleet(clock_ms)
-        self._metrics = Metrics(control.ledger, fleet)
+        self._metrics = Metrics(control.ledger)
         self._gc = GcRuns(control, self._registry.origin, fleet.held, self._watch)
         self._backup = ContinuousBackup(
             BackupWriter(control.ledger, control.root(), self._registry.origin),
             self._watch,
             wanted=backup,
         )
-        self._metrics.watch_backup(self._backup)
+        self._add_gauges()
         self._delivery = Delivery(
             control.ledger, config.registry, self._watch, delivery or DeliverySettings(), nats
         )
         self._apis = (
-            RegistryApi(control, dict(config.origin_options)),
+            RegistryApi(control, lambda: (control.origin_url(), dict(config.origin_options))),
             ModelsApi(control, self._registry.origin, self._writes),
             MetadataApi(control, self._writes),
             StagesApi(control, self._writes),
             ApprovalsApi(control, self._writes),
             FleetApi(control, fleet),
-            LogApi(control.ledger, self._watch),
+            LogApi(OwnLog(control.ledger), self._watch),
             GarbageApi(control, self._gc, self._writes),
             AuditApi(control),
-            RecoveryApi(control, self._backup, self._writes),
+            EpochApi(control, self._writes),
+            BackupApi(self._backup),
             EventsApi(control.ledger, config.registry, self._watch, self._writes),
             WebhooksApi(control.ledger, self._delivery, self._writes),
         )
@@ -142,25 +144,32 @@ class Authority:
         self._registry.close()
         _log.info("authority stopped")
 
+    def _add_gauges(self) -> None:
+        gauge, fleet = self._metrics.gauge, self._fleet
+        gauge("cachd_nodes", "Nodes heard of lately", fleet.count)
+        gauge(
+            "cachd_nodes_ahead", "Nodes that hold more of the log than there is here",
+            lambda: fleet.count_beyond(self._log_size()),
+        )  # fmt: skip
+        gauge(
+            "cachd_backup_lag_seconds", "Age of the oldest entry that is not backed up",
+            self._backup.lag_s,
+        )  # fmt: skip
+
+    def _log_size(self) -> int:
+        with self._ledger.read() as txn:
+            return log.log_size(txn)
+
     def _application(self) -> web.Application:
         operations = [one for api in self._apis for one in api.operations()]
-        bounds = Bounds(self._metrics, frozenset(one.path for one in operations if one.streams))
-        app = web.Application(middlewares=[bounds.middleware()], client_max_size=REQUEST_BODY_MAX)
-        for operation in operations:
-            app.router.add_route(operation.method, operation.path, operation.handler)
-        document = openapi_document(operations, package_version("cachd"))
-        app.router.add_get("/openapi.json", lambda _: _answer(web.json_response(document)))
-        app.router.add_get("/healthz", lambda _: _answer(web.Response(text="ok\n")))
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/metrics", self._metrics.serve)
-        return app
+        return make_application(operations, self._metrics, self._not_ready)
 
-    async def _ready(self, _: web.Request) -> web.Response:
-        """Whether to send requests here: the ledger can be read and this is not about to stop."""
+    def _not_ready(self) -> str:
+        """Nothing if the ledger can be read and this is not about to stop."""
         if self._draining:
-            return web.Response(status=503, text="draining\n")
+            return "draining"
         with self._ledger.read():
-            return web.Response(text="ready\n")
+            return ""
 
     async def _exchange(self) -> None:
         """What nodes report to one authority, all of them know."""
@@ -183,7 +192,3 @@ class Authority:
                 except registry_core.RegistryError as error:
                     _log.warning("no fresh checkpoint", error=str(error))
                 self._watch.notify()
-
-
-async def _answer(response: web.Response) -> web.Response:
-    return response

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 import msgspec
 import structlog
 
-from cachd.authority.log_watch import LogWatch
+from cachd.api.log_watch import LogWatch
 from cachd.control.documents_garbage import GcRunBody
 from cachd.control.limits import NODES_KNOWN_AFTER_S
 from registry_core.domain.identifiers import Digest

@@ -20,6 +20,8 @@ POLL_S_MAX = 25
 """The longest wait of a long poll; below what a request may take."""
 EVENTS_PER_BATCH = 100
 HEARTBEAT_S = 15.0
+STREAM_HEARTBEAT_S = 5.0
+"""The log's stream says at least so often that it is alive, and how old it is."""
 STREAM_STALLED_S = 10.0
 """A reader of a stream that takes nothing for this long is cut off; it can go on where it was."""
 CHECKPOINT_IDLE_S = 60.0
@@ -36,8 +38,12 @@ SILENT_AFTER_MS = 15_000
 LOG_POLL_S = 0.05
 """How often an authority looks for what the others have written, where there are others."""
 
-STREAM_IDLE_S_MAX = 150.0
-"""A log stream without even a checkpoint for this long is taken for dead."""
+STREAM_IDLE_S_MAX = 20.0
+"""A log stream that says nothing at all for this long is taken for dead."""
+RELAY_AGAIN_S = 60.0
+"""So long a node follows an authority before it tries its relay again."""
+TTL_S_MIN, TTL_S_MAX, TTL_S_DEFAULT = 30.0, 300.0, 60.0
+"""A replica that has heard nothing for its TTL answers on, and says that it is stale."""
 STREAM_BUFFER_MAX = 512 * MIB
 PREVIEW_ENTRIES_MAX = 16
 """Batches up to this size are looked at on the event loop before the disk has them."""
@@ -60,4 +66,4 @@ BRINGS_MAX = 4
 
 assert POLL_S_MAX < REQUEST_S_MAX
 assert SILENT_AFTER_MS >= 3 * REPORT_INTERVAL_S * 1000, "two lost reports do not silence a node"
-assert STREAM_IDLE_S_MAX > 2 * CHECKPOINT_IDLE_S
+assert STREAM_IDLE_S_MAX > 3 * STREAM_HEARTBEAT_S

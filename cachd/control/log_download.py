@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from cachd.control.http import HttpClient
 from registry_core.domain.entry import LogRecord
 from registry_core.errors import NotFound
-from registry_core.ledger.log_frames import CHECKPOINT, FrameParser
+from registry_core.ledger.log_frames import CHECKPOINT, RECORD, FrameParser
 
 
 class LogDownload:
@@ -23,7 +23,7 @@ class LogDownload:
             for frame in parser.feed(piece):
                 if frame.kind == CHECKPOINT:
                     self._note = frame.payload
-                else:
+                elif frame.kind == RECORD:
                     yield LogRecord.decode(frame.payload)
 
     def note(self) -> bytes:

@@ -27,6 +27,18 @@ class AuthorityUnavailable(errors.RegistryError):
     code = "authority_unavailable"
 
 
+class ReadOnly(errors.RegistryError):
+    """A node answers reads from its replica; a change goes to an authority (HTTP 405)."""
+
+    code = "read_only"
+
+
+class NotFreshEnough(errors.RegistryError):
+    """A replica is older than the reader allows (HTTP 504). Another, or an authority, may do."""
+
+    code = "not_fresh_enough"
+
+
 _STATUS: dict[type[errors.RegistryError], int] = {
     errors.InvalidInput: 400,
     errors.Unauthorized: 403,
@@ -40,6 +52,8 @@ _STATUS: dict[type[errors.RegistryError], int] = {
     errors.LedgerLocked: _UNAVAILABLE,
     errors.LedgerUnavailable: _UNAVAILABLE,
     Busy: _UNAVAILABLE,
+    ReadOnly: 405,
+    NotFreshEnough: 504,
 }
 _BY_CODE: dict[str, type[errors.RegistryError]] = {
     kind.code: kind
@@ -58,6 +72,8 @@ _BY_CODE: dict[str, type[errors.RegistryError]] = {
         errors.LedgerLocked,
         errors.LedgerUnavailable,
         Busy,
+        ReadOnly,
+        NotFreshEnough,
     )
 }
 

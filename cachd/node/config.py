@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from socket import gethostname
 
+from cachd.control.limits import TTL_S_DEFAULT
 from cachd.listen import Address
 from registry_core.domain.identifiers import NodeId, StageRef
 from registry_core.errors import InvalidInput
@@ -44,6 +45,11 @@ class NodeConfig:
     serve: tuple[StagePattern, ...]
     grace_s: float
     ready_timeout_s: float
+    api: Address | None = None
+    """Where reads are answered and the log is relayed."""
+    relays: str = ""
+    """Nodes whose API to follow the log from, before any authority."""
+    ttl_s: float = TTL_S_DEFAULT
 
 
 def node_name(given: str | None) -> NodeId:

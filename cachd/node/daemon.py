@@ -25,9 +25,11 @@ from cachd.listen import Address
 from cachd.node.config import NodeConfig
 from cachd.node.controller import Controller
 from cachd.node.follower import LogFollower
+from cachd.node.freshness import Freshness
 from cachd.node.identity import next_incarnation
 from cachd.node.origin_book import OriginBook
 from cachd.node.priority import prefer_this_thread
+from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
@@ -119,9 +121,10 @@ class _Parts:
             on_attach=self._attached,
             on_change=self._reporter.changed,
         )
+        self._origins = OriginBook(config.data / "origin.json", config.authority_url)
         self._residency = Residency(
             cache,
-            OriginBook(config.data / "origin.json", config.authority_url),
+            self._origins,
             config.name,
             incarnation,
             peers=self._peers,
@@ -137,8 +140,15 @@ class _Parts:
             grace_s=config.grace_s,
             clock=time.monotonic,
         )
+        freshness = Freshness(config.ttl_s, _age_s(replica))
+        sources = Authorities(config.authority_url, config.relays)
         self._follower = LogFollower(
-            replica, session, authorities, self._verified, self._applied, self._rng
+            replica, session, sources, freshness, self._verified, self._applied, self._rng
+        )
+        self._api = (
+            ReadApi(replica, freshness, self._origins, config.api, config.authority_url)
+            if config.api is not None
+            else None
         )
         self._controller: Controller | None = None
 
@@ -156,18 +166,21 @@ class _Parts:
                 group.create_task(self._follower.run(), name="follower")
                 group.create_task(self._reporter.run(), name="reporter")
                 group.create_task(self._retention.run(), name="retention")
-                ready(self._said())
+                ready(self._said(await self._api.start() if self._api else ""))
         finally:
+            if self._api is not None:
+                await self._api.stop()
             await self._residency.stop()
             await self._host.stop()
 
-    def _said(self) -> dict[str, object]:
-        return {
+    def _said(self, api: str) -> dict[str, object]:
+        said: dict[str, object] = {
             "ready": "node",
             "name": self._config.name.text,
             "peer": str(Address(self._server.host, self._server.port)),
             "socket": str(self._config.run / "cachd.sock"),
         }
+        return said | ({"api": api} if api else {})
 
     def _verified(self, txn: Reader, received_ns: int) -> None:
         if self._controller is not None:
@@ -176,6 +189,8 @@ class _Parts:
     def _applied(self, received_ns: int) -> None:
         if self._controller is not None:
             self._controller.look(received_ns)
+        if self._api is not None:
+            self._api.changed()
         self._reporter.changed()
 
     def _attached(self, model: str, stage: str) -> None:
@@ -224,6 +239,12 @@ def _fail_start(
             started.set_exception(error or RuntimeError("the node ended before it was ready"))
 
     return ended
+
+
+def _age_s(replica: Replica) -> float:
+    """Of what was applied last, before this start."""
+    checkpoint = replica.checkpoint()
+    return max(0.0, time.time() - checkpoint.time_ms / 1000) if checkpoint is not None else 0.0
 
 
 def _read_root(file: Path) -> Root:

@@ -15,7 +15,7 @@ import structlog
 from cachd.control.documents import RegistryBody
 from cachd.control.http import HttpClient
 from cachd.node.durable import replace_durably
-from registry_core.errors import OriginError, RegistryError
+from registry_core.errors import NotFound, OriginError, RegistryError
 from registry_core.origin.store import Origin
 
 _log = structlog.get_logger("cachd.node")
@@ -53,6 +53,13 @@ class OriginBook:
                 _log.warning("origin cannot be opened", url=place.url, error=str(error))
                 return None
             return self._open[1]
+
+    def remembered(self) -> tuple[str, dict[str, Any]]:
+        """URL and options, as they were last told."""
+        place = self._remembered()
+        if place is None:
+            raise NotFound("this node has not heard yet where the origin is: ask the authority")
+        return place.url, place.options
 
     def _ask(self) -> OriginPlace | None:
         try:

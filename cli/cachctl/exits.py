@@ -44,6 +44,8 @@ _BY_CODE = {
     "authority_unavailable": UNAVAILABLE,
     "busy": UNAVAILABLE,
     "not_owner": UNAVAILABLE,
+    "not_fresh_enough": UNAVAILABLE,
+    "read_only": INVALID,
     "cache_locked": UNAVAILABLE,
     "cache_unavailable": UNAVAILABLE,
     "cache_full": UNAVAILABLE,

@@ -29,7 +29,8 @@ def decode_segment(data: bytes, segment: Segment) -> tuple[list[LogRecord], byte
             if frame.kind == CHECKPOINT:
                 _require_range(records, segment)
                 return records, frame.payload
-            records.append(LogRecord.decode(frame.payload))
+            if frame.kind == RECORD:
+                records.append(LogRecord.decode(frame.payload))
     except InvalidInput as error:
         raise IntegrityError(
             f"segment {segment.first}-{segment.last} is damaged: {error}"

@@ -121,6 +121,9 @@ AUDIT_MODELS_PER_PAGE = 100
 CLOCK_MARGIN_MS = 15 * 60 * 1000
 """How far the times of neighbouring entries may lie in the wrong order: authorities have clocks."""
 
+NOTES_EVERY = 256
+"""Entries between checkpoints that a replica keeps for readers far behind."""
+
 # Backup
 SEGMENT_BYTES = 4 * MIB
 """A segment of the log that has so many is full."""

@@ -25,7 +25,7 @@ from registry_core.embedded.formats import formats_in
 from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.embedded.recovery import EmbeddedRecovery
-from registry_core.errors import IntegrityError, InvalidInput, NotFound, Unauthorized
+from registry_core.errors import IntegrityError, InvalidInput, LedgerUnavailable, NotFound, Unauthorized
 from registry_core.ledger import log, queries
 from registry_core.ledger.change import Change
 from registry_core.ledger.ledger import Ledger
@@ -40,10 +40,11 @@ from registry_core.trust.oms import verify_version
 
 
 class EmbeddedControl:
-    """`stager` signs moves of stages that need no person; None where this process may not."""
+    """`stager` signs moves of stages that need no person; None where this process may not. A replica
+    has no `origin`."""
 
     def __init__(
-        self, ledger: Ledger, root: Root, origin: Origin, stager: SigningKey | None
+        self, ledger: Ledger, root: Root, origin: Origin | None, stager: SigningKey | None
     ) -> None:
         self.ledger = ledger
         self.metadata = EmbeddedMetadata(ledger)
@@ -53,8 +54,14 @@ class EmbeddedControl:
         self.audit = EmbeddedAudit(ledger)
         self.recovery = EmbeddedRecovery(ledger, root.registry)
         self._root = root
-        self._origin = origin
+        self._known_origin = origin
         self._stager = stager
+
+    @property
+    def _origin(self) -> Origin:
+        if self._known_origin is None:
+            raise LedgerUnavailable("this is a replica: it keeps no origin and takes no changes")
+        return self._known_origin
 
     def root(self) -> Root:
         return self._root

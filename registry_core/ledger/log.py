@@ -6,14 +6,14 @@ proof read O(log n) records. META holds the size, the last signed checkpoint and
 
 from __future__ import annotations
 
-from registry_core.domain import merkle
+from registry_core.domain import limits, merkle
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.policy import Root
 from registry_core.errors import IntegrityError
 from registry_core.ledger.apply import apply_entry
 from registry_core.ledger.store import Reader, Table, Writer
 
-_SIZE, _CHECKPOINT, _ROOT = b"size", b"checkpoint", b"root"
+_SIZE, _CHECKPOINT, _ROOT, _NOTE = b"size", b"checkpoint", b"root", b"note/"
 
 
 def log_size(txn: Reader) -> int:
@@ -57,6 +57,21 @@ def stored_checkpoint(txn: Reader) -> bytes | None:
 
 def store_checkpoint(txn: Writer, note: bytes) -> None:
     txn.put(Table.META, _CHECKPOINT, note)
+
+
+def keep_note(txn: Writer, size: int, note: bytes) -> None:
+    """In a replica, which cannot sign: keep a checkpoint of every NOTES_EVERY entries or so, for
+    readers that are far behind."""
+    last = next((key for key, _ in txn.scan(Table.META, _NOTE, reverse=True)), _NOTE)
+    if size - int.from_bytes(last[len(_NOTE) :], "big") >= limits.NOTES_EVERY:
+        txn.put(Table.META, _NOTE + size.to_bytes(8, "big"), note)
+
+
+def note_beyond(txn: Reader, after: int) -> tuple[int, bytes] | None:
+    """The next kept checkpoint of more than `after` entries: its size, and the note."""
+    for key, note in txn.scan(Table.META, _NOTE, after=_NOTE + after.to_bytes(8, "big")):
+        return int.from_bytes(key[len(_NOTE) :], "big"), note
+    return None
 
 
 def stored_root(txn: Reader) -> Root | None:

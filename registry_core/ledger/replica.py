@@ -74,7 +74,20 @@ class Replica:
         with self._store.write() as txn:
             checkpoint = self._append(txn, records, note)
             log.store_checkpoint(txn, note)
+            log.keep_note(txn, checkpoint.size, note)
         return checkpoint
+
+    def is_behind(self, note: bytes) -> bool:
+        """Whether `note` is of this very log, and of fewer entries than are held."""
+        checkpoint = self._verify(note)
+        with self._store.read() as txn:
+            behind = 0 < checkpoint.size < log.log_size(txn)
+            return behind and log.root_at(txn, checkpoint.size) == checkpoint.root
+
+    @property
+    def store(self) -> Store:
+        """To read from, beside."""
+        return self._store
 
     def rebuild(self, records: Sequence[LogRecord], note: bytes) -> Checkpoint:
         """Give up the log that is held for the one that `records` and `note` are, from the first

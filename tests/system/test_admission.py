@@ -16,11 +16,10 @@ from aiohttp import ClientSession, web
 from prometheus_client.parser import text_string_to_metric_families
 
 import registry_core
-from cachd.authority import middleware
-from cachd.authority.admission import RateLimit
-from cachd.authority.fleet import Fleet
-from cachd.authority.metrics import Metrics
-from cachd.authority.middleware import Bounds
+from cachd.api import middleware
+from cachd.api.admission import RateLimit
+from cachd.api.metrics import Metrics
+from cachd.api.middleware import Bounds
 from cachd.control.limits import CLIENTS_REMEMBERED_MAX
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.registry import Registry
@@ -57,7 +56,7 @@ def test_bounds(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(middleware, "REQUESTS_PER_SECOND", 0.001)
     control = registry.control
     assert isinstance(control, EmbeddedControl)
-    metrics = Metrics(control.ledger, Fleet(lambda: 0))
+    metrics = Metrics(control.ledger)
     asyncio.run(_exceed(metrics))
     refused = {
         sample.labels["reason"]: sample.value

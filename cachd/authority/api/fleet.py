@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, model_of
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, model_of
 from cachd.authority.fleet import Fleet
-from cachd.authority.operations import Operation
 from cachd.control.reports import NodeReport, NodesBody, ReportAnswer
 from registry_core.domain.identifiers import NodeId
 from registry_core.embedded.control import EmbeddedControl

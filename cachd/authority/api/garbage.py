@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of, model_of, push_of
-from cachd.authority.api.writes import Writes
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, change_of, model_of, push_of
+from cachd.api.writes import Writes
 from cachd.authority.gc_runs import GcRuns
-from cachd.authority.operations import Operation
 from cachd.control.documents import ChoiceBody, DoneBody
 from cachd.control.documents_garbage import BeginPushBody, GcBody, GcRunBody, PushBody
 from registry_core.domain.identifiers import Digest

@@ -7,12 +7,12 @@ import os
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of
-from cachd.authority.api.writes import Writes
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of
+from cachd.api.writes import Writes
 from cachd.authority.delivery.addresses import is_refused
 from cachd.authority.delivery.delivery import Delivery
-from cachd.authority.operations import Operation
 from cachd.control import documents_webhooks as documents
 from cachd.control.documents import DoneBody
 from registry_core.domain.cloud_event import EventFilter

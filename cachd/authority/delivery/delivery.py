@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from cachd.api.log_watch import LogWatch
 from cachd.authority.delivery.event_log import EventLog
 from cachd.authority.delivery.lease import Lease
 from cachd.authority.delivery.message import Message
@@ -33,7 +34,6 @@ from cachd.authority.delivery.settings import (
 )
 from cachd.authority.delivery.threads import Threads
 from cachd.authority.delivery.worker import Tools, Worker, attempt_record, send_now
-from cachd.authority.log_watch import LogWatch
 from registry_core.errors import NotFound, NotOwner, RegistryError
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.position import Position

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from cachd.api.log_watch import LogWatch
 from cachd.authority.delivery.settings import READ_EVENTS
 from cachd.authority.delivery.threads import Threads
-from cachd.authority.log_watch import LogWatch
 from registry_core.domain.cloud_event import EventFilter
 from registry_core.ledger.consumers import Batch, read_events
 from registry_core.ledger.ledger import Ledger

@@ -9,11 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, whole_number
-from cachd.authority.api.writes import Writes
-from cachd.authority.log_watch import LogWatch
-from cachd.authority.operations import Operation
+from cachd.api.answers import answer
+from cachd.api.log_watch import LogWatch
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, whole_number
+from cachd.api.writes import Writes
 from cachd.control import documents
 from cachd.control.limits import (
     EVENTS_PER_BATCH,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
-from cachd.authority import guards
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of, model_of, stage_of
-from cachd.authority.api.writes import Writes
-from cachd.authority.middleware import problem_response
-from cachd.authority.operations import Operation
+from cachd.api import guards
+from cachd.api.answers import answer
+from cachd.api.middleware import problem_response
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, change_of, model_of, stage_of
+from cachd.api.writes import Writes
 from cachd.control import documents
 from registry_core.changes.stages import ChoiceStep, MoveStep, StageStep
 from registry_core.domain.identifiers import Guard, ModelName, StageName, StageRef, VersionRef

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from cachd.authority.log_watch import LogWatch
+from cachd.api.log_watch import LogWatch
 from cachd.control.limits import WRITERS_MAX
 
 T = TypeVar("T")

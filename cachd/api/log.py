@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cachd.authority.api.parsing import whole_number
-from cachd.authority.log_stream import stream_log
-from cachd.authority.log_watch import LogWatch
-from cachd.authority.operations import Operation
+from cachd.api.log_stream import SentLog, stream_log
+from cachd.api.log_watch import LogWatch
+from cachd.api.operations import Operation
+from cachd.api.parsing import whole_number
 from registry_core.domain import limits
 from registry_core.ledger import log_frames
-from registry_core.ledger.ledger import Ledger
 
 
 class LogApi:
-    def __init__(self, ledger: Ledger, watch: LogWatch) -> None:
-        self._ledger = ledger
+    def __init__(self, sent: SentLog, watch: LogWatch) -> None:
+        self._sent = sent
         self._watch = watch
 
     def operations(self) -> list[Operation]:
@@ -30,4 +29,4 @@ class LogApi:
     async def log(self, request: web.Request) -> web.StreamResponse:
         after = whole_number(request, "after", 0, limits.INTEGER_MAX, 0)
         follow = whole_number(request, "follow", 0, 1, 1) == 1
-        return await stream_log(request, self._ledger, self._watch, after=after, follow=follow)
+        return await stream_log(request, self._sent, self._watch, after=after, follow=follow)

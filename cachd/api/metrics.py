@@ -1,4 +1,4 @@
-"""What the authority tells Prometheus, at `GET /metrics`.
+"""What a daemon tells Prometheus, at `GET /metrics`.
 
 Names follow shared conventions: OpenTelemetry's for HTTP, the prefix `cachd_` for our own; labels
 have few values (a route is its template, never a path). Event loop only.
@@ -14,8 +14,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from cachd.authority.backup import ContinuousBackup
-from cachd.authority.fleet import Fleet
 from registry_core.errors import RegistryError
 from registry_core.ledger import log
 from registry_core.ledger.ledger import Ledger
@@ -24,9 +22,9 @@ _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 
 
 class Metrics:
-    """Counters of one authority; gauges are read when they are asked for."""
+    """Counters of one daemon; gauges are read when they are asked for."""
 
-    def __init__(self, ledger: Ledger, fleet: Fleet) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._registry = CollectorRegistry()
         self._duration = Histogram(
             "http_server_request_duration_seconds",
@@ -41,22 +39,17 @@ class Metrics:
             ["reason"],
             registry=self._registry,
         )
+        self.streams = Gauge(
+            "cachd_streams", "Streams of the log and of events that are open",
+            registry=self._registry,
+        )  # fmt: skip
         build = Gauge("cachd_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(package_version("cachd")).set(1)
-        self._gauge(
-            "cachd_log_entries", "Entries in the log", lambda: _or_nan(lambda: _entries(ledger))
-        )
-        self._gauge("cachd_nodes", "Nodes heard of lately", fleet.count)
-        self._gauge(
-            "cachd_nodes_ahead", "Nodes that hold more of the log than there is here",
-            lambda: _or_nan(lambda: fleet.count_beyond(int(_entries(ledger)))),
-        )  # fmt: skip
+        self.gauge("cachd_log_entries", "Entries in the log", lambda: _entries(ledger))
 
-    def watch_backup(self, backup: ContinuousBackup) -> None:
-        self._gauge(
-            "cachd_backup_lag_seconds", "Age of the oldest entry that is not backed up",
-            lambda: _or_nan(backup.lag_s),
-        )  # fmt: skip
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """A figure that `read` gives; NaN where it raises a RegistryError."""
+        Gauge(name, meaning, registry=self._registry).set_function(lambda: _or_nan(read))
 
     def observe(self, method: str, route: str, status: int, began_s: float) -> None:
         taken_s = time.perf_counter() - began_s
@@ -65,9 +58,6 @@ class Metrics:
     async def serve(self, _: web.Request) -> web.Response:
         text = generate_latest(self._registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    def _gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
-        Gauge(name, meaning, registry=self._registry).set_function(read)
 
 
 def _entries(ledger: Ledger) -> float:

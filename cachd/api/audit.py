@@ -6,9 +6,9 @@ import asyncio
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import whole_number
-from cachd.authority.operations import Operation
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import whole_number
 from cachd.control.documents import AuditBody, EntryBody
 from registry_core.domain import limits
 from registry_core.domain.identifiers import ModelName, StageName

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cachd.authority.operations import Operation
+from cachd.api.operations import Operation
 from cachd.control.problems import CONTENT_TYPE
 
 _PROBLEM = {

@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of, model_of, version_of, whole_number
-from cachd.authority.api.writes import Writes
-from cachd.authority.operations import Operation
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, change_of, model_of, version_of, whole_number
+from cachd.api.writes import Writes
 from cachd.control import documents
 from registry_core.domain import limits
 from registry_core.domain.identifiers import parse_version_number

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of, model_of, stage_of
-from cachd.authority.api.writes import Writes
-from cachd.authority.operations import Operation
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, change_of, model_of, stage_of
+from cachd.api.writes import Writes
 from cachd.control import documents
 from registry_core.changes.approvals import Approval
 from registry_core.domain.identifiers import Digest

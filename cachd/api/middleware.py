@@ -11,8 +11,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from cachd.authority.admission import RateLimit
-from cachd.authority.metrics import Metrics
+from cachd.api.admission import RateLimit
+from cachd.api.metrics import Metrics
 from cachd.control.limits import (
     REQUEST_S_MAX,
     REQUESTS_AT_ONCE_MAX,
@@ -75,10 +75,12 @@ class Bounds:
         if self._streaming >= STREAMS_MAX:
             return self._refuse("streams", "too many streams: follow a relay instead", 503, "5")
         self._streaming += 1
+        self._metrics.streams.inc()
         try:
             return await _answered(request, handler)
         finally:
             self._streaming -= 1
+            self._metrics.streams.dec()
 
     def _refuse(self, reason: str, said: str, status: int, retry_s: str) -> web.Response:
         self._metrics.refused.labels(reason).inc()

@@ -1,24 +1,22 @@
-"""Epochs, and how far the backup is."""
+"""Epochs: what of the log was lost, and going on after it."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import body_of, change_of
-from cachd.authority.api.writes import Writes
-from cachd.authority.backup import ContinuousBackup
-from cachd.authority.operations import Operation
-from cachd.control.documents import BackupBody, EnvelopeBody
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import body_of, change_of
+from cachd.api.writes import Writes
+from cachd.control.documents import EnvelopeBody
 from registry_core.control.recovery import RecoveryState
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.trust.dsse import Envelope
 
 
-class RecoveryApi:
-    def __init__(self, control: EmbeddedControl, backup: ContinuousBackup, writes: Writes) -> None:
+class EpochApi:
+    def __init__(self, control: EmbeddedControl, writes: Writes) -> None:
         self._recovery = control.recovery
-        self._backup = backup
         self._writes = writes
 
     def operations(self) -> list[Operation]:
@@ -29,8 +27,6 @@ class RecoveryApi:
             Operation("POST", "/v1/epoch", self.open_epoch,
                       "Go on after a loss: an epoch, signed by the owners", RecoveryState,
                       EnvelopeBody),
-            Operation("GET", "/v1/backup", self.backup, "How far the backup of the log is",
-                      BackupBody),
         ]  # fmt: skip
 
     async def state(self, request: web.Request) -> web.StreamResponse:
@@ -41,6 +37,3 @@ class RecoveryApi:
         envelope = Envelope.from_json(body.envelope)
         change = await change_of(request, body.change)
         return answer(await self._writes.run(lambda: self._recovery.open_epoch(envelope, change)))
-
-    async def backup(self, request: web.Request) -> web.StreamResponse:
-        return answer(self._backup.state())

@@ -6,8 +6,9 @@ import hashlib
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.api.parsing import (
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
+from cachd.api.parsing import (
     body_of,
     change_of,
     model_of,
@@ -15,14 +16,13 @@ from cachd.authority.api.parsing import (
     parse_push,
     version_of,
 )
-from cachd.authority.api.writes import Writes
-from cachd.authority.operations import Operation
+from cachd.api.writes import Writes
 from cachd.control import documents
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest, parse_hex32
 from registry_core.embedded.control import EmbeddedControl
-from registry_core.errors import IntegrityError, NotFound, Stale
+from registry_core.errors import IntegrityError, LedgerUnavailable, NotFound, Stale
 from registry_core.ledger.records import ModelRecord, VersionRecord
 from registry_core.origin.layout import bundle_key, manifest_key
 from registry_core.origin.store import Origin
@@ -32,7 +32,7 @@ NEWEST = (("newest", "how many, newest first (1 to 1000, default 100)"),)
 
 
 class ModelsApi:
-    def __init__(self, control: EmbeddedControl, origin: Origin, writes: Writes) -> None:
+    def __init__(self, control: EmbeddedControl, origin: Origin | None, writes: Writes) -> None:
         self._control = control
         self._origin = origin
         self._writes = writes
@@ -105,6 +105,8 @@ class ModelsApi:
         return answer(documents.RegisteredBody(version, created), status=201 if created else 200)
 
     def _object(self, key: str, bytes_max: int, sha256: bytes) -> bytes:
+        if self._origin is None:
+            raise LedgerUnavailable("this is a replica: changes go to the authority")
         data = self._origin.get(key, bytes_max=bytes_max)
         if hashlib.sha256(data).digest() != sha256:
             raise IntegrityError(f"what the origin holds under {key} is not what was pushed")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
-from cachd.authority.api.answers import answer
-from cachd.authority.operations import Operation
+from cachd.api.answers import answer
+from cachd.api.operations import Operation
 from cachd.control import documents
 from registry_core.embedded.control import EmbeddedControl
 
 
 class RegistryApi:
-    def __init__(self, control: EmbeddedControl, origin_options: dict[str, Any]) -> None:
+    """`origin` gives the origin's URL and the options to open it with."""
+
+    def __init__(
+        self, control: EmbeddedControl, origin: Callable[[], tuple[str, dict[str, Any]]]
+    ) -> None:
         self._control = control
-        self._origin_options = origin_options
+        self._origin = origin
 
     def operations(self) -> list[Operation]:
         return [
@@ -25,12 +30,13 @@ class RegistryApi:
 
     async def registry(self, request: web.Request) -> web.StreamResponse:
         root, policy = self._control.root(), self._control.policy()
+        url, options = self._origin()
         return answer(
             documents.RegistryBody(
                 root.registry,
                 root.encoded.decode(),
                 policy.encoded.decode(),
-                self._control.origin_url(),
-                self._origin_options,
+                url,
+                options,
             )
         )
