@@ -25,7 +25,13 @@ from registry_core.embedded.formats import formats_in
 from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.embedded.recovery import EmbeddedRecovery
-from registry_core.errors import IntegrityError, InvalidInput, LedgerUnavailable, NotFound, Unauthorized
+from registry_core.errors import (
+    IntegrityError,
+    InvalidInput,
+    LedgerUnavailable,
+    NotFound,
+    Unauthorized,
+)
 from registry_core.ledger import log, queries
 from registry_core.ledger.change import Change
 from registry_core.ledger.ledger import Ledger
