@@ -46,8 +46,8 @@ from registry_core.trust.oms import verify_version
 
 
 class EmbeddedControl:
-    """`stager` signs moves of stages that need no person; None where this process may not. A replica
-    has no `origin`."""
+    """`stager` signs moves of stages that need no person; None where this process may not. A
+    replica has no `origin`."""
 
     def __init__(
         self, ledger: Ledger, root: Root, origin: Origin | None, stager: SigningKey | None

@@ -4,7 +4,8 @@
 
 Records are those beyond N, in order; the checkpoint after them covers them all. The stream stays
 open and goes on as the log grows. An age (u32, milliseconds) says how long ago the sender knew that
-this was all there is: 0 from an authority, more from a node that relays. It comes every few seconds.
+this was all there is: 0 from an authority, more from a node that relays. It comes every few
+seconds.
 Format: docs/FORMATS.md, "Log stream".
 """
 
