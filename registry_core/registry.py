@@ -38,6 +38,8 @@ from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
 from registry_core.recovery import Recovery
+from registry_core.repair.check import OriginCheck
+from registry_core.repair.sources import Source
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.move import sign_move
@@ -149,6 +151,23 @@ class Registry:
     def history(self, model: str, *, newest: int = 100) -> Sequence[Entry]:
         """Who changed what of `model`, when and why; newest first."""
         return self.control.history(ModelName.parse(model), newest=newest)
+
+    def check_origin(
+        self,
+        *,
+        deep: bool = False,
+        repair: bool = False,
+        sources: Sequence[Source] = (),
+        reason: str = "",
+        progress: Progress = silent,
+    ) -> OriginCheck:
+        """A check of every live version's objects, which its `run` carries out version by version.
+
+        With `repair` what is missing or damaged is put back, from `sources` where it must be."""
+        return OriginCheck(
+            self.control, self.origin, self._change(reason),
+            deep=deep, repair=repair, sources=sources, progress=progress,
+        )  # fmt: skip
 
     def close(self) -> None:
         self.control.close()

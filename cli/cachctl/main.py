@@ -41,6 +41,7 @@ _COMMANDS = {
     "history": "Who changed what of a model, when and why.",
     "audit": "What happened, and what served at a moment in the past.",
     "status": "Desired and observed version of a model on every node.",
+    "origin": "Look after the object storage: verify it, repair it.",
     "verify": "Check the ledger, the origin or a node's cache from end to end.",
     "backup": "How far the backup of the log is; bring it up to date.",
     "restore": "Make a registry anew of its backup, and of what nodes hold.",

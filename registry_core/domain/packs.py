@@ -22,6 +22,7 @@ MAGIC = b"CACHDPK1"
 HINT_FORMAT = "cachd.packs/1"
 _INDEX_ITEM = struct.Struct(">32sI")
 _FOOTER = struct.Struct(">I8s")
+FOOTER_BYTES = _FOOTER.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,25 @@ def pack_trailer(chunks: Iterable[Chunk]) -> bytes:
 def read_pack_index(pack: bytes) -> list[tuple[int, Chunk]]:
     """(offset, chunk) of each chunk, from the bytes of a whole pack."""
     body = memoryview(pack)
-    if len(body) < _FOOTER.size or len(body) > limits.PACK_MAX:
-        raise IntegrityError(f"a pack of {len(body)} bytes is damaged")
-    count, magic = _FOOTER.unpack_from(body, len(body) - _FOOTER.size)
-    start = len(body) - _FOOTER.size - count * _INDEX_ITEM.size
+    start = index_start(len(body), bytes(body[-FOOTER_BYTES:]))
+    return parse_index(bytes(body[start : len(body) - FOOTER_BYTES]), start)
+
+
+def index_start(pack_bytes: int, footer: bytes) -> int:
+    """Where the index of a pack of so many bytes begins; it ends FOOTER_BYTES before its end."""
+    if not FOOTER_BYTES <= pack_bytes <= limits.PACK_MAX or len(footer) != FOOTER_BYTES:
+        raise IntegrityError(f"a pack of {pack_bytes} bytes is damaged")
+    count, magic = _FOOTER.unpack(footer)
+    start = pack_bytes - FOOTER_BYTES - count * _INDEX_ITEM.size
     if magic != MAGIC or count > limits.PACK_CHUNKS_MAX or start < 0:
         raise IntegrityError("a pack has a damaged footer")
+    return int(start)
+
+
+def parse_index(index: bytes, start: int) -> list[tuple[int, Chunk]]:
+    """(offset, chunk) of each chunk, from the bytes of a pack's index, which begins at `start`."""
     placed, offset = [], 0
-    for raw, length in _INDEX_ITEM.iter_unpack(body[start : len(body) - _FOOTER.size]):
+    for raw, length in _INDEX_ITEM.iter_unpack(index):
         placed.append((offset, Chunk(ChunkId(raw), length)))
         offset += length
     if offset != start:

@@ -7,12 +7,11 @@ finds what it had uploaded and goes on from there. At most two packs are in memo
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from blake3 import blake3
 
-from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest
 from registry_core.domain.packs import Location, PackName, pack_trailer, plan_packs
@@ -20,6 +19,7 @@ from registry_core.errors import InvalidModelFiles
 from registry_core.origin.layout import pack_key
 from registry_core.origin.store import Origin
 from registry_core.push.hashing import open_source, read_exactly
+from registry_core.push.packing import locations_in, named_pack
 from registry_core.push.progress import Progress
 from registry_core.push.scan import SourceFile
 
@@ -62,7 +62,7 @@ class Uploader:
     def _upload_pack(
         self, group: list[Chunk], avoid: Collection[PackName]
     ) -> dict[ChunkId, Location]:
-        named = _another_name(self._read_pack(group), group, avoid)
+        named = named_pack(self._read_pack(group), group, avoid)
         if named is None:
             half = len(group) // 2
             return self._upload_pack(group[:half], avoid) | self._upload_pack(group[half:], avoid)
@@ -72,7 +72,7 @@ class Uploader:
             with self._lock:
                 self.bytes_uploaded += len(pack)
         self._tell(sum(chunk.length for chunk in group))
-        return dict(_locations(name, group))
+        return dict(locations_in(name, group))
 
     def _read_pack(self, group: list[Chunk]) -> bytearray:
         trailer = pack_trailer(group)
@@ -96,27 +96,6 @@ class Uploader:
             self._done += count
             done = self._done
         self._progress("upload", done, self._total)
-
-
-def _another_name(
-    pack: bytearray, group: list[Chunk], avoid: Collection[PackName]
-) -> tuple[PackName, bytearray] | None:
-    """The pack, or one of the same chunks that is not named as one of `avoid`: behind them it has
-    one more, that nobody asks for, made of the name to avoid. So it is found again, too, by a push
-    that was cut off. None if there is no room for it in a pack."""
-    chunks, content = list(group), len(pack) - len(pack_trailer(group))
-    while (name := PackName(blake3(pack).digest())) in avoid:
-        chunks.append(Chunk(ChunkId(blake3(name.raw).digest()), len(name.raw)))
-        pack = pack[:content] + name.raw + pack_trailer(chunks)
-        content += len(name.raw)
-    return (name, pack) if len(pack) <= limits.PACK_MAX or len(group) == 1 else None
-
-
-def _locations(name: PackName, group: list[Chunk]) -> Iterator[tuple[ChunkId, Location]]:
-    offset = 0
-    for chunk in group:
-        yield chunk.id, Location(name, offset, chunk.length)
-        offset += chunk.length
 
 
 def _places(manifest: Manifest, files: list[SourceFile]) -> dict[ChunkId, tuple[SourceFile, int]]:

@@ -75,7 +75,7 @@ def test_damage_in_the_origin(pushed: Path, kind: str, deep: bool) -> None:
 
 def test_a_pack_that_is_gone_is_noticed_without_reading(pushed: Path) -> None:
     shutil.rmtree(pushed / "origin" / "packs")
-    found(cachctl("verify", "--json", registry=pushed), "m/1", "lacks")
+    found(cachctl("verify", "--json", registry=pushed), "m/1", "is missing")
 
 
 def test_show_refuses_a_damaged_manifest(pushed: Path) -> None:

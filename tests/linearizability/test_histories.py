@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cachctl.audit import audit_embedded
 from cachctl.target import Settings
+from cachctl.verification import verify_embedded
 from cachd.control.remote import connect
 from registry_core.push.progress import silent
 from registry_core.trust.keys import Keyring
@@ -37,7 +37,7 @@ def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record
                 material = Material.of(registry, MODEL, Keyring(home / "keys"))
             yield Recording(authority, material)
         settings = Settings(registry=str(home))
-        assert audit_embedded(settings, deep=True, progress=silent).problems == []
+        assert verify_embedded(settings, deep=True, progress=silent).problems == []
 
 
 @pytest.mark.slow

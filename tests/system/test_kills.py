@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cachctl.audit import audit_embedded, audit_node
 from cachctl.target import Settings
+from cachctl.verification import verify_embedded, verify_node
 from registry_core.errors import RegistryError
 from registry_core.push.progress import silent
 from tests.models import make_model
@@ -41,10 +41,10 @@ def big_model(folder: Path, megabytes: int) -> Path:
 def assert_clean(rig: Rig, *nodes: str) -> None:
     """Everything stopped: the registry and what the nodes keep are sound."""
     registry = Settings(registry=str(rig.folder / "registry"))
-    assert audit_embedded(registry, deep=True, progress=silent).problems == []
+    assert verify_embedded(registry, deep=True, progress=silent).problems == []
     for node in nodes:
         rig.fleet.kill(node)
-        audit = audit_node(rig.folder / node, silent)
+        audit = verify_node(rig.folder / node, silent)
         assert audit.problems == []
         assert audit.versions > 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cachctl.audit import audit_node
+from cachctl.verification import verify_node
 from registry_core.push.progress import silent
 from tests.models import make_model
 from tests.system.rig import Rig
@@ -137,4 +137,4 @@ def test_bit_rot_in_a_file_that_two_versions_share_is_mended_in_both(
 
     rig.wait(mended, "both versions have the file as it was", "n1")
     rig.fleet.kill("n1")
-    assert audit_node(rig.folder / "n1", silent).problems == []
+    assert verify_node(rig.folder / "n1", silent).problems == []

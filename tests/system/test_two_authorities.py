@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import registry_core
-from cachctl.audit import audit_embedded
 from cachctl.demo.fleet import Fleet
 from cachctl.target import Settings
+from cachctl.verification import verify_embedded
 from cachd.control.http import HttpClient
 from cachd.control.problems import AuthorityUnavailable
 from cachd.control.remote import RemoteControl, connect
@@ -70,7 +70,7 @@ def pair(tmp_path: Path, postgres: PostgresServer) -> Iterator[Pair]:
     with Fleet(tmp_path) as fleet:
         yield Pair(home, fleet)
     settings = Settings(registry=str(home))
-    assert audit_embedded(settings, deep=False, progress=silent).problems == []
+    assert verify_embedded(settings, deep=False, progress=silent).problems == []
 
 
 class Load:

@@ -8,9 +8,15 @@ from typing import Any
 import click
 
 from cachctl import exits
-from cachctl.audit import LOG_PHASE, Audit, audit_embedded, audit_node, audit_remote
 from cachctl.output import emit_json, emit_line, progress_bars, size_text
 from cachctl.target import Settings, with_settings
+from cachctl.verification import (
+    LOG_PHASE,
+    Verification,
+    verify_embedded,
+    verify_node,
+    verify_remote,
+)
 from registry_core.errors import InvalidInput
 
 
@@ -47,34 +53,34 @@ def command(settings: Settings, deep: bool, node_data: Path | None, root_file: P
         raise InvalidInput("--root is for a registry behind an authority: --registry http://…")
     with progress_bars(quiet=bool(settings.as_json), counted=(LOG_PHASE,)) as progress:
         if node_data is not None:
-            audit = audit_node(node_data, progress)
+            found = verify_node(node_data, progress)
         elif settings.is_remote:
-            audit = audit_remote(settings, root_file=root_file, deep=deep, progress=progress)
+            found = verify_remote(settings, root_file=root_file, deep=deep, progress=progress)
         else:
-            audit = audit_embedded(settings, deep=deep, progress=progress)
+            found = verify_embedded(settings, deep=deep, progress=progress)
     if settings.as_json:
-        emit_json(_json(audit))
+        emit_json(_json(found))
     else:
-        _emit(audit)
-    return exits.INTEGRITY if audit.problems else exits.OK
+        _emit(found)
+    return exits.INTEGRITY if found.problems else exits.OK
 
 
-def _json(audit: Audit) -> dict[str, Any]:
+def _json(found: Verification) -> dict[str, Any]:
     return {
-        "clean": not audit.problems,
-        "entries": audit.entries,
-        "versions": audit.versions,
-        "chunks": audit.chunks,
-        "bytes_read": audit.bytes_read,
-        "problems": audit.problems,
+        "clean": not found.problems,
+        "entries": found.entries,
+        "versions": found.versions,
+        "chunks": found.chunks,
+        "bytes_read": found.bytes_read,
+        "problems": found.problems,
     }
 
 
-def _emit(audit: Audit) -> None:
-    read = f", {size_text(audit.bytes_read)} read" if audit.bytes_read else ""
+def _emit(found: Verification) -> None:
+    read = f", {size_text(found.bytes_read)} read" if found.bytes_read else ""
     emit_line(
-        f"{audit.entries} log entries, {audit.versions} versions, {audit.chunks} chunks{read}"
+        f"{found.entries} log entries, {found.versions} versions, {found.chunks} chunks{read}"
     )
-    for problem in audit.problems:
+    for problem in found.problems:
         emit_line(f"problem: {problem}")
-    emit_line("clean" if not audit.problems else f"{len(audit.problems)} problem(s)")
+    emit_line("clean" if not found.problems else f"{len(found.problems)} problem(s)")

@@ -28,7 +28,7 @@ LOG_PHASE = "log entries"  # told in entries; all other phases in bytes
 
 
 @dataclass
-class Audit:
+class Verification:
     """`problems` is empty when everything that was looked at is sound."""
 
     entries: int = 0
@@ -38,30 +38,30 @@ class Audit:
     problems: list[str] = field(default_factory=list)
 
 
-def audit_embedded(settings: Settings, *, deep: bool, progress: Progress) -> Audit:
+def verify_embedded(settings: Settings, *, deep: bool, progress: Progress) -> Verification:
     """The ledger against its log on one consistent view, then every version in the origin."""
     from registry_core.embedded.control import EmbeddedControl
 
-    audit = Audit()
+    found = Verification()
     with settings.open(readonly=True) as registry:
         control = registry.control
         if not isinstance(control, EmbeddedControl):
             raise InvalidInput("this registry is not embedded")
         with control.ledger.read() as txn:
-            _check_log(txn, audit, progress)
+            _check_log(txn, found, progress)
             policy, versions = _named(txn)
-        _check_origin(registry.origin, policy, versions, audit, deep=deep, progress=progress)
-    return audit
+        _check_origin(registry.origin, policy, versions, found, deep=deep, progress=progress)
+    return found
 
 
-def audit_remote(
+def verify_remote(
     settings: Settings, *, root_file: Path | None, deep: bool, progress: Progress
-) -> Audit:
+) -> Verification:
     """The log that the authority sends, replayed under its checkpoint, and what the origin holds of
     the versions in that log. With `root_file` the authority must be the one that it names."""
     from cachd.control.remote import RemoteControl
 
-    audit = Audit()
+    found = Verification()
     with settings.open(readonly=True) as registry:
         control = registry.control
         if not isinstance(control, RemoteControl):
@@ -69,13 +69,13 @@ def audit_remote(
         replica = Replica(MemoryStore(), _trusted(control.root(), root_file))
         replica.apply(*control.log())
         with replica.read() as txn:
-            _check_log(txn, audit, progress)
+            _check_log(txn, found, progress)
             policy, versions = _named(txn)
-        _check_origin(registry.origin, policy, versions, audit, deep=deep, progress=progress)
-    return audit
+        _check_origin(registry.origin, policy, versions, found, deep=deep, progress=progress)
+    return found
 
 
-def audit_node(data: Path, progress: Progress) -> Audit:
+def verify_node(data: Path, progress: Progress) -> Verification:
     """A node's replica against its log, and every complete file of its cache hashed again. Works
     beside the running node."""
     from cachctl.node_audit import CacheAudit
@@ -83,27 +83,27 @@ def audit_node(data: Path, progress: Progress) -> Audit:
     ledger, cache = data / "ledger", data / "cache"
     if not cache.is_dir():
         raise NotFound(f"{data} is no node's data directory: name what `cachd node --data` names")
-    audit = Audit()
+    found = Verification()
     if (ledger / "data.mdb").exists():
         store = LmdbStore(ledger, readonly=True)
         with store.read() as txn:
-            _check_log(txn, audit, progress)
+            _check_log(txn, found, progress)
         store.close()
     looked = CacheAudit(cache)
     manifests = looked.manifests()
     total = sum(manifest.size for manifest in manifests)
 
     def on_read(count: int) -> None:
-        audit.bytes_read += count
-        progress("cache", audit.bytes_read, total)
+        found.bytes_read += count
+        progress("cache", found.bytes_read, total)
 
     for manifest in manifests:
         if looked.published(manifest):
-            audit.versions += 1
-            audit.chunks += len(manifest.unique_chunks)
+            found.versions += 1
+            found.chunks += len(manifest.unique_chunks)
         looked.check(manifest, on_read)
-    audit.problems += looked.problems
-    return audit
+    found.problems += looked.problems
+    return found
 
 
 def _trusted(root: Root, root_file: Path | None) -> Root:
@@ -123,10 +123,10 @@ def _trusted(root: Root, root_file: Path | None) -> Root:
     return root
 
 
-def _check_log(txn: Reader, audit: Audit, progress: Progress) -> None:
+def _check_log(txn: Reader, found: Verification, progress: Progress) -> None:
     report = check_ledger(txn, lambda done, total: progress(LOG_PHASE, done, total))
-    audit.entries = report.entries
-    audit.problems += report.problems
+    found.entries = report.entries
+    found.problems += report.problems
 
 
 def _named(txn: Reader) -> tuple[Policy, list[VersionRecord]]:
@@ -143,12 +143,12 @@ def _check_origin(
     origin: Origin,
     policy: Policy,
     versions: Iterable[VersionRecord],
-    audit: Audit,
+    found: Verification,
     *,
     deep: bool,
     progress: Progress,
 ) -> None:
     report = verify_versions(origin, policy, versions, deep=deep, progress=progress)
-    audit.versions, audit.chunks = report.versions, report.chunks
-    audit.bytes_read += report.bytes_read
-    audit.problems += report.problems
+    found.versions, found.chunks = report.versions, report.chunks
+    found.bytes_read += report.bytes_read
+    found.problems += report.problems
