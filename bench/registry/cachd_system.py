@@ -55,7 +55,7 @@ class CachdSystem:
         keys = Keyring(home / "keys")
         self._promoter = keys.get("promoter")
         self._policy = client.expect("GET", "/v1/registry")
-        self._digest = Digest(sha256(self._policy["policy"].encode()).digest())
+        self._digest = Digest.of(self._policy["policy"].encode())
         self._prepared = iter(prepared)
         self._lock = threading.Lock()
         self._signed: dict[tuple[str, int], tuple[bytes, str]] = {}
@@ -143,7 +143,7 @@ def _draft_of(
     _, manifest = _content(f"{name} {version}".encode())
     tags = {"team": size.team(model, version)}
     # No node will ask for these files: their bundle is not looked at when it is registered here.
-    draft = VersionDraft(name, manifest.encoded, b"{}", 1 << 20, tags, "")
+    draft = VersionDraft(name, manifest.digest, Digest.of(b"{}"), 1 << 20, tags, "")
     return draft, Examined(manifest, publisher.key_id, ("other",))
 
 

@@ -25,7 +25,7 @@ from blake3 import blake3
 import registry_core
 from registry_core import Registry
 from registry_core.changes.versions import Examined, VersionDraft, register_version
-from registry_core.domain.identifiers import ChunkId, ModelName
+from registry_core.domain.identifiers import ChunkId, Digest, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger.change import Change
@@ -49,7 +49,7 @@ def fill(registry: Registry, keys: Path, models: int, versions: int) -> float:
         for version in range(versions):
             manifest = _manifest_of(f"{name} {version}".encode())
             bundle = sign_version(manifest, name.text, publisher)
-            draft = VersionDraft(name, manifest.encoded, bundle, 1 << 20, {}, "")
+            draft = VersionDraft(name, manifest.digest, Digest.of(bundle), 1 << 20, {}, "")
             began_s = time.perf_counter()
             control.ledger.commit(partial(_register, draft, manifest, publisher.key_id))
             taken.append(time.perf_counter() - began_s)

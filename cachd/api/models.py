@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from aiohttp import web
 
 from cachd.api.answers import answer
@@ -19,12 +17,10 @@ from cachd.api.parsing import (
 from cachd.api.writes import Writes
 from cachd.control import documents
 from registry_core.changes.versions import VersionDraft
-from registry_core.domain import limits
-from registry_core.domain.identifiers import Digest, parse_hex32
+from registry_core.domain.identifiers import Digest
 from registry_core.embedded.control import EmbeddedControl
-from registry_core.errors import IntegrityError, LedgerUnavailable, NotFound, Stale
+from registry_core.errors import NotFound, Stale
 from registry_core.ledger.records import ModelRecord, VersionRecord
-from registry_core.origin.layout import bundle_key, manifest_key
 from registry_core.origin.store import Origin
 
 MODEL = "/v1/models/{model}"
@@ -78,24 +74,19 @@ class ModelsApi:
     async def register(self, request: web.Request) -> web.StreamResponse:
         model = model_of(request)
         body = await body_of(request, documents.RegisterBody)
-        manifest, bundle = Digest.parse(body.manifest), parse_hex32(body.bundle, "bundle digest")
         push = parse_push(body.push) if body.push else b""
+        draft = VersionDraft(
+            model,
+            Digest.parse(body.manifest),
+            Digest.parse_hex(body.bundle),
+            body.chunk_bytes,
+            body.tags,
+            body.notes,
+            body.fields,
+            push,
+        )
         change = await change_of(request, body.change)
-
-        def work() -> tuple[VersionRecord, bool]:
-            draft = VersionDraft(
-                model,
-                self._object(manifest_key(manifest), limits.MANIFEST_MAX, manifest.raw),
-                self._object(bundle_key(manifest), limits.BUNDLE_MAX, bundle),
-                body.chunk_bytes,
-                body.tags,
-                body.notes,
-                body.fields,
-                push,
-            )
-            return self._control.register(draft, change)
-
-        version, created = await self._writes.run(work)
+        version, created = await self._writes.run(lambda: self._control.register(draft, change))
         if not created and request.headers.get("If-None-Match") == "*":
             raise Stale(
                 f"these files are {model}/{version.number} already",
@@ -103,11 +94,3 @@ class ModelsApi:
                 actual=f"{model}/{version.number}",
             )
         return answer(documents.RegisteredBody(version, created), status=201 if created else 200)
-
-    def _object(self, key: str, bytes_max: int, sha256: bytes) -> bytes:
-        if self._origin is None:
-            raise LedgerUnavailable("this is a replica: changes go to the authority")
-        data = self._origin.get(key, bytes_max=bytes_max)
-        if hashlib.sha256(data).digest() != sha256:
-            raise IntegrityError(f"what the origin holds under {key} is not what was pushed")
-        return data

@@ -22,8 +22,10 @@ class Writes:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run a write in a thread to its end, even if its client goes."""
-        task = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        task.add_done_callback(lambda _: self._watch.notify())
+        loop = asyncio.get_running_loop()
+        task = loop.run_in_executor(self._threads, work)
+        # A turn of the loop later: who asked for the change is answered before the log's readers.
+        task.add_done_callback(lambda _: loop.call_soon(self._watch.notify))
         return await asyncio.shield(task)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The continuous backup: what was committed is in the origin within a second.
 
-Woken by the log, it waits BACKUP_DEBOUNCE_S for more, then uploads in a thread. At idle nothing is
+Woken by the log, it waits BACKUP_DEBOUNCE_S for more, then uploads in a thread; under load, every
+BACKUP_EVERY_S. At idle nothing is
 asked of the origin. A fault is retried with back-off and told: as `behind` and `lag_s` in the state
 and in /metrics, and as a warning in the log while it lasts. Event loop only.
 """
@@ -18,7 +19,7 @@ import structlog
 
 from cachd.api.log_watch import LogWatch
 from cachd.control.documents import BackupBody
-from cachd.control.limits import BACKUP_DEBOUNCE_S, RETRY_S_MAX, RETRY_S_MIN
+from cachd.control.limits import BACKUP_DEBOUNCE_S, BACKUP_EVERY_S, RETRY_S_MAX, RETRY_S_MIN
 from registry_core.backup.writer import BackupWriter
 from registry_core.errors import RegistryError
 
@@ -40,7 +41,7 @@ class ContinuousBackup:
             return
         pause_s = RETRY_S_MIN
         while True:
-            seen = self._watch.count
+            seen, began_s = self._watch.count, time.monotonic()
             try:
                 self._uploading = self._start_upload()
                 await asyncio.shield(self._uploading)
@@ -52,7 +53,8 @@ class ContinuousBackup:
                 continue
             self._error, pause_s = "", RETRY_S_MIN
             await self._watch.wait(seen)
-            await asyncio.sleep(BACKUP_DEBOUNCE_S)
+            rest_s = began_s + BACKUP_EVERY_S - time.monotonic()
+            await asyncio.sleep(max(BACKUP_DEBOUNCE_S, rest_s))
 
     def _start_upload(self) -> asyncio.Future[int]:
         """In a thread of its own, which an origin that hangs cannot make the daemon wait for."""

@@ -8,7 +8,6 @@ verified by whoever uses them; hints are never trusted. Calls may come from any 
 from __future__ import annotations
 
 import enum
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +108,7 @@ class DocumentFiles:
 
 def check_manifest(digest: Digest, data: bytes) -> None:
     """IntegrityError unless `data` is the manifest whose digest is the version's identity."""
-    actual = Digest(hashlib.sha256(data).digest())
+    actual = Digest.of(data)
     if actual != digest:
         raise IntegrityError(
             "a manifest is not that of its version", expected=str(digest), actual=str(actual)

@@ -50,8 +50,9 @@ PREVIEW_ENTRIES_MAX = 16
 RECONNECT_S_MIN, RECONNECT_S_MAX = 0.05, 2.0
 RETRY_S_MIN, RETRY_S_MAX = 0.2, 10.0
 
-BACKUP_DEBOUNCE_S = 0.2
-"""What is committed within so long of another goes into one upload."""
+BACKUP_DEBOUNCE_S, BACKUP_EVERY_S = 0.05, 0.5
+"""What is committed within so long of another goes into one upload; and uploads begin no oftener
+than that, so that their syncs do not slow down commits on the same disk."""
 
 GC_POLL_S = 0.2
 """How often a client asks how far gc is."""

@@ -6,7 +6,6 @@ writes chunks there with its own credentials.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
@@ -28,7 +27,6 @@ from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
-from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
 from registry_core.domain.policy import Policy, Root
 from registry_core.ledger.change import Change
@@ -108,8 +106,8 @@ class RemoteControl:
 
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
         body = documents.RegisterBody(
-            manifest=str(Manifest.parse(draft.manifest).digest),
-            bundle=hashlib.sha256(draft.bundle).hexdigest(),
+            manifest=str(draft.manifest),
+            bundle=draft.bundle.hex,
             chunk_bytes=draft.chunk_bytes,
             change=ChangeBody.of(change),
             tags=draft.tags,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 from registry_core.changes import garbage
 from registry_core.changes.models import model_or_new
 from registry_core.domain.entry import EntryType
-from registry_core.domain.identifiers import ModelName
+from registry_core.domain.identifiers import Digest, ModelName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.metadata import VERSION_FIELDS, changed
 from registry_core.domain.packs import PackName
@@ -26,11 +25,12 @@ from registry_core.ledger.records import VersionRecord
 
 @dataclass(frozen=True, slots=True)
 class VersionDraft:
-    """A version to register, whose objects are all in the origin. `bundle` is its OMS bundle."""
+    """A version to register, whose objects are all in the origin: its manifest and its OMS bundle
+    are named by their SHA-256."""
 
     model: ModelName
-    manifest: bytes
-    bundle: bytes
+    manifest: Digest
+    bundle: Digest
     chunk_bytes: int
     tags: dict[str, str]
     notes: str
@@ -83,7 +83,7 @@ def register_version(
         "bytes": examined.manifest.size,
         "files": len(examined.manifest.files),
         "chunk_bytes": draft.chunk_bytes,
-        "bundle": hashlib.sha256(draft.bundle).hexdigest(),
+        "bundle": draft.bundle.hex,
         "publisher": examined.publisher,
         "formats": sorted(examined.formats),
         "tags": draft.tags,

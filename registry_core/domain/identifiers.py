@@ -6,6 +6,7 @@ stored bytes. `VersionRef` is what people type: `name/3`, `name@stage`, `name@sh
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -91,6 +92,10 @@ class Digest:
     def __post_init__(self) -> None:
         if len(self.raw) != 32:
             raise InvalidIdentifier(f"a SHA-256 digest has 32 bytes, not {len(self.raw)}")
+
+    @classmethod
+    def of(cls, data: bytes) -> Digest:
+        return cls(hashlib.sha256(data).digest())
 
     @classmethod
     def parse(cls, text: object) -> Digest:

@@ -6,7 +6,6 @@ same way, give the same identity wherever they are kept. Format: docs/FORMATS.md
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ class Manifest:
 
     @cached_property
     def digest(self) -> Digest:
-        return Digest(hashlib.sha256(self.encoded).digest())
+        return Digest.of(self.encoded)
 
     @cached_property
     def size(self) -> int:

@@ -56,26 +56,7 @@ class Move:
     @classmethod
     def parse(cls, statement: bytes) -> Move:
         """The move that `statement` is, byte for byte, or InvalidInput."""
-        doc = canonical.decode(statement, bytes_max=limits.ENVELOPE_MAX, what="move")
-        predicate = doc.get("predicate") if isinstance(doc, dict) else None
-        if not isinstance(predicate, dict) or predicate.keys() != _PREDICATE_KEYS:
-            raise InvalidInput("move: the statement's predicate is not a move")
-        generation, registry = predicate["generation"], predicate["registry"]
-        if type(generation) is not int or generation < 1 or not isinstance(registry, str):
-            raise InvalidInput("move: generation or registry is not valid")
-        previous = predicate["previous"]
-        move = cls(
-            registry,
-            ModelName.parse(predicate["model"]),
-            StageName.parse(predicate["stage"]),
-            generation,
-            VersionPoint.from_json(predicate["version"]),
-            VersionPoint.from_json(previous) if previous is not None else None,
-            Digest.parse(predicate["policy"]),
-        )
-        if move.statement() != statement:
-            raise InvalidInput("move: the statement disagrees with itself or holds unknown fields")
-        return move
+        return _parse(statement)
 
 
 @lru_cache(maxsize=256)
@@ -102,3 +83,28 @@ def _statement(move: Move) -> bytes:
             },
         }
     )
+
+
+@lru_cache(maxsize=256)
+def _parse(statement: bytes) -> Move:
+    """Cached: whoever receives, commits or applies a move parses it."""
+    doc = canonical.decode(statement, bytes_max=limits.ENVELOPE_MAX, what="move")
+    predicate = doc.get("predicate") if isinstance(doc, dict) else None
+    if not isinstance(predicate, dict) or predicate.keys() != _PREDICATE_KEYS:
+        raise InvalidInput("move: the statement's predicate is not a move")
+    generation, registry = predicate["generation"], predicate["registry"]
+    if type(generation) is not int or generation < 1 or not isinstance(registry, str):
+        raise InvalidInput("move: generation or registry is not valid")
+    previous = predicate["previous"]
+    move = Move(
+        registry,
+        ModelName.parse(predicate["model"]),
+        StageName.parse(predicate["stage"]),
+        generation,
+        VersionPoint.from_json(predicate["version"]),
+        VersionPoint.from_json(previous) if previous is not None else None,
+        Digest.parse(predicate["policy"]),
+    )
+    if move.statement() != statement:
+        raise InvalidInput("move: the statement disagrees with itself or holds unknown fields")
+    return move

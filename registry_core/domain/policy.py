@@ -89,7 +89,7 @@ class Policy:
 
     @cached_property
     def digest(self) -> Digest:
-        return Digest(hashlib.sha256(self.encoded).digest())
+        return Digest.of(self.encoded)
 
     def keys_of(self, role: str) -> dict[str, str]:
         """Key id -> PEM of the keys with `role`."""
@@ -145,7 +145,7 @@ class Root:
 
     @cached_property
     def digest(self) -> Digest:
-        return Digest(hashlib.sha256(self.encoded).digest())
+        return Digest.of(self.encoded)
 
     @classmethod
     def parse(cls, data: bytes) -> Root:

@@ -10,26 +10,20 @@ from collections.abc import Sequence
 from itertools import islice
 
 from registry_core.changes.stages import ChoiceStep, MoveStep, StageStep, change_stages
-from registry_core.changes.versions import Examined, VersionDraft, register_version
-from registry_core.domain import limits
+from registry_core.changes.versions import VersionDraft, register_version
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
-from registry_core.domain.manifest import Manifest
 from registry_core.domain.move import Move
-from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy, Root
 from registry_core.embedded.approvals import EmbeddedApprovals
 from registry_core.embedded.audit import EmbeddedAudit
 from registry_core.embedded.events import EmbeddedEvents
-from registry_core.embedded.formats import formats_in
+from registry_core.embedded.examine import examine
 from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.embedded.recovery import EmbeddedRecovery
 from registry_core.errors import (
-    IntegrityError,
-    InvalidInput,
     LedgerUnavailable,
-    NotFound,
     Unauthorized,
 )
 from registry_core.ledger import log, queries
@@ -37,12 +31,10 @@ from registry_core.ledger.change import Change
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.queries import Resolved
 from registry_core.ledger.records import ModelRecord, StageRecord, VersionRecord
-from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import SigningKey
 from registry_core.trust.move import sign_move
-from registry_core.trust.oms import verify_version
 
 
 class EmbeddedControl:
@@ -118,14 +110,11 @@ class EmbeddedControl:
             return queries.history(txn, model, newest=newest)
 
     def register(self, draft: VersionDraft, change: Change) -> tuple[VersionRecord, bool]:
-        manifest = Manifest.parse(draft.manifest)
-        publisher = verify_version(draft.bundle, manifest, self.policy().keys_of(PUBLISHER))
         with self.ledger.read() as txn:
             seen = log.log_size(txn)
-        hint = self._require_in_origin(manifest, draft.bundle)
-        packs = {hint[chunk].pack for chunk in manifest.unique_chunks}
-        formats = formats_in(manifest, hint, self._origin)
-        examined = Examined(manifest, publisher, formats, packs, seen)
+            publishers = queries.policy(txn).keys_of(PUBLISHER)
+        examined = examine(self._origin, draft, publishers, seen)
+        self.garbage.refuse_condemned(examined.packs)
         return self.ledger.commit(lambda commit: register_version(commit, draft, examined, change))
 
     def move(
@@ -153,25 +142,3 @@ class EmbeddedControl:
                 f"role {rule.role}: sign with such a key (cachctl --keys DIR)"
             )
         return sign_move(move, self._stager)
-
-    def _require_in_origin(self, manifest: Manifest, bundle: bytes) -> Locations:
-        """Everything a node will ask the origin for is there, before anybody can promote it; where
-        its chunks lie."""
-        stored = self._origin.get(manifest_key(manifest.digest), bytes_max=limits.MANIFEST_MAX)
-        if stored != manifest.encoded:
-            raise IntegrityError(f"the origin holds another manifest under {manifest.digest}")
-        if self._origin.get(bundle_key(manifest.digest), bytes_max=limits.BUNDLE_MAX) != bundle:
-            raise IntegrityError(f"the origin holds another bundle for {manifest.digest}")
-        hint = decode_hint(self._origin.get(hint_key(manifest.digest), bytes_max=limits.HINT_MAX))
-        ends: dict[PackName, int] = {}
-        for chunk in manifest.unique_chunks.values():
-            place = hint.get(chunk.id)
-            if place is None or place.length != chunk.length:
-                raise InvalidInput(f"the packs hint does not say where chunk {chunk.id} lies")
-            ends[place.pack] = max(ends.get(place.pack, 0), place.offset + place.length)
-        self.garbage.refuse_condemned(ends)
-        for pack, end in ends.items():
-            size = self._origin.size(pack_key(pack))
-            if size is None or size < end:
-                raise NotFound(f"the origin lacks {pack_key(pack)}, or part of it: push again")
-        return hint

@@ -8,7 +8,6 @@ META and follows each change, so that the digest costs nothing however large the
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterator
 
@@ -69,7 +68,7 @@ class Tracked:
 
 def tables_digest(txn: Reader) -> Digest:
     """Of the derived tables as they are, from the hash that is kept."""
-    return Digest(hashlib.sha256(txn.get(Table.META, _KEY) or EMPTY).digest())
+    return Digest.of(txn.get(Table.META, _KEY) or EMPTY)
 
 
 def scanned_digest(txn: Reader) -> Digest:
@@ -78,7 +77,7 @@ def scanned_digest(txn: Reader) -> Digest:
     for table in DERIVED:
         for key, value in txn.scan(table):
             whole.add(_element(table, key, value))
-    return Digest(hashlib.sha256(whole.state).digest())
+    return Digest.of(whole.state)
 
 
 def _element(table: Table, key: bytes, value: bytes) -> bytes:

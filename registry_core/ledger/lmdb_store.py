@@ -23,6 +23,7 @@ from xxhash import xxh3_64_digest
 from registry_core.domain import limits
 from registry_core.errors import LedgerUnavailable
 from registry_core.ledger.checksum import PREFIX, SUM_BYTES, damaged, seal, unseal
+from registry_core.ledger.headroom import Headroom
 from registry_core.ledger.in_use import InUse
 from registry_core.ledger.key_range import successor
 from registry_core.ledger.lmdb_care import (
@@ -70,12 +71,14 @@ class LmdbStore:
         self._stopped: str | None = None
         self._stopped_s = 0.0
         self._mending = threading.Lock()  # held by whoever opens the file anew
+        self._headroom = Headroom(directory / "data.mdb")  # used by whoever writes
         self._lock = None if readonly else WriterLock(directory / "writer.lock", holder)
         try:
             if not examined:
                 examine_if_unknown(directory)
             self._env = _open_environment(directory, readonly=readonly)
             self._tables = _open_tables(self._env, readonly=readonly)
+            self._page_bytes: int = self._env.stat()["psize"]
             if not readonly:
                 self._env.reader_check()
                 remember(directory)
@@ -103,6 +106,7 @@ class LmdbStore:
         except LedgerUnavailable:
             made.abort()
             raise
+        self._headroom.keep(self.used_bytes())
         return made
 
     def stop_writing(self, reason: str) -> None:
@@ -132,6 +136,11 @@ class LmdbStore:
         if self._process is _Process.here:
             self._env.close()
             self._release_lock()
+
+    def used_bytes(self) -> int:
+        """How far into the file its records reach; what is beyond is headroom."""
+        pages: int = self._env.info()["last_pgno"] + 1
+        return pages * self._page_bytes
 
     def _release_lock(self) -> None:
         if self._lock is not None:

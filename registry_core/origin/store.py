@@ -86,19 +86,22 @@ class Origin:
     def size(self, key: str) -> int | None:
         """Bytes of the object, or None if there is none."""
         try:
+            if self._local_root is not None:
+                path = self._local_root / key
+                return self._do(path.stat, f"look up {key}").st_size
             return int(self._do(lambda: obstore.head(self._store, key), f"look up {key}")["size"])
         except NotFound:
             return None
 
     def get(self, key: str, *, bytes_max: int) -> bytes:
         """The whole object, or NotFound. More than `bytes_max` is an error before it is read."""
+        if self._local_root is not None:  # a quarter of the time that obstore takes
+            path = self._local_root / key
+            with self._do(lambda: path.open("rb", buffering=0), f"read {key}") as file:
+                self._require_within(key, os.fstat(file.fileno()).st_size, bytes_max)
+                return self._do(file.read, f"read {key}")
         result = self._do(lambda: obstore.get(self._store, key), f"read {key}")
-        if result.meta["size"] > bytes_max:
-            raise OriginError(
-                f"origin {self.url}: {key} has {result.meta['size']} bytes where at most "
-                f"{bytes_max} are expected",
-                retryable=False,
-            )
+        self._require_within(key, result.meta["size"], bytes_max)
         return bytes(self._do(result.bytes, f"read {key}"))
 
     def read_chunk(self, place: Location) -> memoryview:
@@ -170,6 +173,13 @@ class Origin:
 
     def delete(self, key: str) -> None:
         self._do(lambda: obstore.delete(self._store, key), f"delete {key}")
+
+    def _require_within(self, key: str, size: int, bytes_max: int) -> None:
+        if size > bytes_max:
+            raise OriginError(
+                f"origin {self.url}: {key} has {size} bytes where at most {bytes_max} are expected",
+                retryable=False,
+            )
 
     def _do(self, act: Callable[[], T], what: str) -> T:
         try:

@@ -80,7 +80,14 @@ def push_directory(
         locations = known | uploader.upload(fresh, push.condemned)
         bundle = _put_documents(control, origin, publisher, model, manifest, locations)
         draft = VersionDraft(
-            model, manifest.encoded, bundle, chunk_bytes, dict(tags), notes, fields, push.id
+            model,
+            manifest.digest,
+            Digest.of(bundle),
+            chunk_bytes,
+            dict(tags),
+            notes,
+            fields,
+            push.id,
         )
         registered, created = control.register(draft, change)
         new = sum(chunk.length for chunk in fresh)

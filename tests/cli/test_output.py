@@ -87,10 +87,16 @@ def test_an_output_that_takes_nothing(pushed: Path) -> None:
         assert len(failed.err.splitlines()) == 1
 
 
+def _interruptible() -> None:
+    """Shells start background jobs with SIGINT ignored, which is handed down to their children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_interrupted(pushed: Path) -> None:
     watching = subprocess.Popen(
         [sys.executable, "-m", "cachctl", "status", "m", "--watch", "--json"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(pushed),
+        preexec_fn=_interruptible,  # noqa: PLW1509  # no thread is there yet
     )  # fmt: skip
     assert watching.stdout is not None
     assert json.loads(watching.stdout.readline())["model"] == "m"

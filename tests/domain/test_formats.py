@@ -73,6 +73,7 @@ def test_a_pickle_that_is_longer_than_what_is_looked_at(protocol: int) -> None:
     assert format_of_content(pickle.dumps(list(range(5000)), protocol)) == PICKLE
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:pickletools")
 def test_random_bytes_and_text_are_seldom_taken_for_pickle(seed: int) -> None:
     rng = random.Random(seed)
     words = ["the", "model", "weights", "of", "a", "network", "0.25", "\n", "{", "}", "(x)"]

@@ -52,10 +52,9 @@ def keys(version: VersionRecord) -> set[str]:
 
 def draft_of(registry: Registry, version: VersionRecord, push: bytes = b"") -> VersionDraft:
     """What its push said, from the documents that are still there."""
-    get = registry.origin.get
-    manifest = get(manifest_key(digest(version)), bytes_max=limits.MANIFEST_MAX)
-    bundle = get(bundle_key(digest(version)), bytes_max=limits.BUNDLE_MAX)
-    return VersionDraft(M, manifest, bundle, version.chunk_bytes, {}, "", {}, push)
+    bundle = registry.origin.get(bundle_key(digest(version)), bytes_max=limits.BUNDLE_MAX)
+    chunk_bytes = version.chunk_bytes
+    return VersionDraft(M, digest(version), Digest.of(bundle), chunk_bytes, {}, "", {}, push)
 
 
 def test_a_deleted_version_goes_in_two_steps(
@@ -143,8 +142,9 @@ def test_a_registration_that_nobody_announced_saw_objects_that_are_gone(
     hint = decode_hint(registry.origin.get(hint_key(digest(two[1])), bytes_max=limits.HINT_MAX))
     with ledger.read() as txn:
         seen = log.log_size(txn)
+    manifest = registry.origin.get(manifest_key(draft.manifest), bytes_max=limits.MANIFEST_MAX)
     examined = Examined(
-        Manifest.parse(draft.manifest), "p", (), {place.pack for place in hint.values()}, seen
+        Manifest.parse(manifest), "p", (), {place.pack for place in hint.values()}, seen
     )
     registry.metadata.delete("m/2")
     for hours in (1, 3):

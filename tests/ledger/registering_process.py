@@ -8,7 +8,7 @@ from blake3 import blake3
 
 import registry_core
 from registry_core.changes.versions import Examined, VersionDraft, register_version
-from registry_core.domain.identifiers import ChunkId, ModelName
+from registry_core.domain.identifiers import ChunkId, Digest, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.ledger.change import Change
@@ -24,7 +24,9 @@ def main(home: str, model: str, count: str) -> None:
             chunk = Chunk(ChunkId(blake3(content).digest()), len(content))
             file = ModelFile("w", len(content), blake3(content).digest(), (chunk,))
             manifest = Manifest.build([file])
-            draft = VersionDraft(ModelName(model), manifest.encoded, b"{}", 1 << 20, {}, "")
+            draft = VersionDraft(
+                ModelName(model), manifest.digest, Digest.of(b"{}"), 1 << 20, {}, ""
+            )
             examined = Examined(manifest, publisher)
             control.ledger.commit(
                 lambda commit, draft=draft, examined=examined: register_version(

@@ -12,7 +12,7 @@ from blake3 import blake3
 from registry_core.changes.stages import MoveStep, change_stages
 from registry_core.changes.versions import Examined, VersionDraft, register_version
 from registry_core.domain.entry import REGISTRY_TAG, EntryType, LogRecord
-from registry_core.domain.identifiers import ChunkId, Guard, ModelName, StageName
+from registry_core.domain.identifiers import ChunkId, Digest, Guard, ModelName, StageName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move
 from registry_core.domain.stage import EMPTY
@@ -61,7 +61,7 @@ class Books:
     def add_version(self, model: ModelName = MODEL) -> VersionRecord:
         manifest = _some_manifest()
         bundle = sign_version(manifest, model.text, PUBLISHER)
-        draft = VersionDraft(model, manifest.encoded, bundle, 1 << 20, {}, "")
+        draft = VersionDraft(model, manifest.digest, Digest.of(bundle), 1 << 20, {}, "")
         made, created = self.ledger.commit(
             lambda commit: register_version(
                 commit, draft, Examined(manifest, PUBLISHER.key_id), CHANGE

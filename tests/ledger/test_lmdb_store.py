@@ -154,11 +154,11 @@ def test_a_damaged_copy_is_refused_and_kills_nobody(
 ) -> None:
     """Mapping such a file can end a process by SIGBUS; here it ends a child that only looks."""
     books.live()
-    books.store.close()
     copy = tmp_path / "copy"
     shutil.copytree(tmp_path / "ledger", copy)
     data = copy / "data.mdb"
-    size = data.stat().st_size
+    size = books.store.used_bytes()
+    books.store.close()
     with data.open("r+b") as file:
         if damage == "cut to two pages":
             file.truncate(8192)

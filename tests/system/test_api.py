@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +58,7 @@ def a_move(api: Api, rig: Rig, *, key: str = "promoter", stage: str = "productio
         for v in api.call("GET", "/v1/models/m/versions")[1]["versions"]
     ]
 
-    digest = Digest(hashlib.sha256(about["policy"].encode()).digest())
+    digest = Digest.of(about["policy"].encode())
     first = points[1] if stage == "production" else None
     move = Move(
         policy["registry"], ModelName("m"), StageName(stage), 2 if first else 1, points[0], first,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,7 +111,7 @@ def _show_version(registry: Registry, reference: str, *, as_json: bool | None) -
 
 def _manifest(registry: Registry, digest: Digest) -> Manifest:
     data = registry.origin.get(manifest_key(digest), bytes_max=limits.MANIFEST_MAX)
-    actual = Digest(hashlib.sha256(data).digest())
+    actual = Digest.of(data)
     if actual != digest:
         raise IntegrityError(
             "the manifest in the origin is damaged: `cachctl verify` says what else is",
