@@ -35,7 +35,7 @@ def run(args: list[str]) -> dict[str, Any]:
     parser.add_argument("--promotes", type=int, default=1_000, help="in process")
     parser.add_argument("--requests", type=int, default=400, help="of each kind, over HTTP")
     parser.add_argument("--dir", help="where everything lies: the disk that is measured")
-    parser.add_argument("--only", choices=["in-process", "http"], help="a part of it")
+    parser.add_argument("--only", choices=["in-process", "http", "restore"], help="a part of it")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args(args)
     if options.models < 1 or options.versions < 2 or min(options.reads, options.promotes) < 100:
@@ -43,9 +43,13 @@ def run(args: list[str]) -> dict[str, Any]:
     figures: dict[str, Any] = {"bench": "registry"}
     with tempfile.TemporaryDirectory(prefix="cachd-bench-", dir=options.dir) as scratch:
         folder = Path(scratch)
-        if options.only != "http":
+        if options.only in (None, "restore"):
+            from bench.registry import restore
+
+            figures |= restore.run(folder / "restore", options.models, options.versions)
+        if options.only in (None, "in-process"):
             figures |= in_process.run(folder / "in-process", options)
-        if options.only != "in-process":
+        if options.only in (None, "http"):
             from bench.registry import measure
 
             figures |= measure.run(folder / "http", options)

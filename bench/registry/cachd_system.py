@@ -13,6 +13,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.move import Move, VersionPoint
 from registry_core.domain.packs import Location, PackName, encode_hint, pack_trailer
 from registry_core.embedded.control import EmbeddedControl
+from registry_core.ledger import log
 from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
@@ -132,7 +134,8 @@ def _fill(registry: Registry, home: Path, size: Size) -> None:
 
 
 def _register(commit: Draft, group: list[tuple[VersionDraft, Examined]]) -> None:
-    for draft, examined in group:
+    for draft, looked in group:
+        examined = replace(looked, seen=log.log_size(commit.txn))
         register_version(commit, draft, examined, Change("bench", "", ""))
 
 

@@ -28,6 +28,7 @@ from registry_core.changes.versions import Examined, VersionDraft, register_vers
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.embedded.control import EmbeddedControl
+from registry_core.ledger import log
 from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.trust.keys import SigningKey
@@ -58,7 +59,8 @@ def fill(registry: Registry, keys: Path, models: int, versions: int) -> float:
 
 
 def _register(draft: VersionDraft, manifest: Manifest, publisher: str, commit: Draft) -> None:
-    register_version(commit, draft, Examined(manifest, publisher), CHANGE)
+    examined = Examined(manifest, publisher, seen=log.log_size(commit.txn))
+    register_version(commit, draft, examined, CHANGE)
 
 
 def _manifest_of(content: bytes) -> Manifest:
