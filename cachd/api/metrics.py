@@ -47,6 +47,11 @@ class Metrics:
         build.labels(package_version("cachd")).set(1)
         self.gauge("cachd_log_entries", "Entries in the log", lambda: _entries(ledger))
 
+    def counter(self, name: str, meaning: str, label: str) -> Callable[[str], None]:
+        """What counts one more of a value of `label`."""
+        made = Counter(name, meaning, [label], registry=self._registry)
+        return lambda value: made.labels(value).inc()
+
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A figure that `read` gives; NaN where it raises a RegistryError."""
         Gauge(name, meaning, registry=self._registry).set_function(lambda: _or_nan(read))

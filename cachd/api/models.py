@@ -21,16 +21,14 @@ from registry_core.domain.identifiers import Digest
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import NotFound, Stale
 from registry_core.ledger.records import ModelRecord, VersionRecord
-from registry_core.origin.store import Origin
 
 MODEL = "/v1/models/{model}"
 NEWEST = (("newest", "how many, newest first (1 to 1000, default 100)"),)
 
 
 class ModelsApi:
-    def __init__(self, control: EmbeddedControl, origin: Origin | None, writes: Writes) -> None:
+    def __init__(self, control: EmbeddedControl, writes: Writes) -> None:
         self._control = control
-        self._origin = origin
         self._writes = writes
 
     def operations(self) -> list[Operation]:

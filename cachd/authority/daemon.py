@@ -83,11 +83,16 @@ class Authority:
         )
         self._add_gauges()
         self._delivery = Delivery(
-            control.ledger, config.registry, self._watch, delivery or DeliverySettings(), nats
-        )
+            control.ledger, config.registry, self._watch, delivery or DeliverySettings(),
+            self._metrics.counter(
+                "cachd_webhook_attempts_total", "Requests to webhooks, by what came of them",
+                "outcome",
+            ),
+            nats,
+        )  # fmt: skip
         self._apis = (
             RegistryApi(control, lambda: (control.origin_url(), dict(config.origin_options))),
-            ModelsApi(control, self._registry.origin, self._writes),
+            ModelsApi(control, self._writes),
             MetadataApi(control, self._writes),
             StagesApi(control, self._writes),
             ApprovalsApi(control, self._writes),

@@ -67,7 +67,7 @@ class ReadApi:
         )  # fmt: skip
         apis = (
             RegistryApi(control, origins.remembered),
-            ModelsApi(control, None, self._writes),
+            ModelsApi(control, self._writes),
             MetadataApi(control, self._writes),
             StagesApi(control, self._writes),
             ApprovalsApi(control, self._writes),

@@ -101,6 +101,9 @@ def test_failures_are_tried_again_in_order(api: Api, registry: Registry) -> None
     eventually(lambda: len(history(api, "flaky")) == 6, "the last attempt is noted")
     told = [(one["outcome"], one["status"]) for one in reversed(history(api, "flaky"))]
     assert told == [("retry", 500), ("retry", 0), ("retry", 404)] + [("delivered", 200)] * 3
+    _, metrics, _ = api.call("GET", "/metrics", check=False)
+    assert 'cachd_webhook_attempts_total{outcome="retry"} 3.0' in str(metrics)
+    assert 'cachd_webhook_attempts_total{outcome="delivered"} 3.0' in str(metrics)
     assert history(api, "flaky")[4]["error"], "says what was wrong"
 
 

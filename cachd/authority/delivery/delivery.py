@@ -56,6 +56,7 @@ class Delivery:
         registry: str,
         watch: LogWatch,
         settings: DeliverySettings,
+        count: Callable[[str], None],
         nats: NatsSettings | None = None,
     ) -> None:
         store = ledger.store
@@ -71,6 +72,7 @@ class Delivery:
             sender=Sender(settings.timeout_s),
             lease=self._lease,
             threads=self._threads,
+            count=count,
         )
         self._publish = self._publisher(nats, Position(store, "nats", self._lease.require))
         self._by_hand = asyncio.Semaphore(BY_HAND_MAX)

@@ -42,6 +42,8 @@ class Tools:
     sender: Sender
     lease: Lease
     threads: Threads
+    count: Callable[[str], None]
+    """Told the outcome of each attempt."""
     draw: Callable[[], float] = random.random
 
 
@@ -103,6 +105,7 @@ class Worker:
                 case Outcome.DISABLED:
                     deliveries.disabled(webhook, record, "the receiver answered 410 Gone")
 
+        self._tools.count(verdict.outcome.value)
         await self._written(write)
         if verdict.outcome is not Outcome.DELIVERED:
             _log.warning(
