@@ -62,8 +62,12 @@ ORDER_FIELDS_MAX = 4
 PAGE_TOKEN_CHARS_MAX = 4 * KIB
 SEARCH_STEPS_MAX = 5_000
 """Candidates that one page looks at, so that no search holds up the others."""
+SEARCH_STEP_BYTES = 4 * KIB
+"""A candidate counts as one step, and one more for so many bytes of it."""
 SEARCH_SORTED_MAX = 10_000
 """Matches that are put into an order that no index has."""
+SEARCH_SORTED_STEPS_MAX = 100_000
+"""Candidates that are looked at for it."""
 
 # Events
 EVENT_STEPS_MAX = 1_000

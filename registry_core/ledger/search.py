@@ -5,8 +5,8 @@ The first field of the order decides which, else the first term that an index an
 else a range; without either, all versions, newest first. Where the order asked for is not the
 driver's, the matches are sorted, SEARCH_SORTED_MAX at most.
 
-A page ends when it is full or when SEARCH_STEPS_MAX candidates were looked at, so that no request
-can hold up the others: it may be short, or empty, and still have a next one.
+A page ends when it is full or when SEARCH_STEPS_MAX candidates were looked at (large ones count
+more), so that no request can hold up the others: it may be short, or empty, and still have a next.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ def search(txn: Reader, query: Query) -> Page:
 
 def _in_order(txn: Reader, query: Query, driver: Driver) -> Page:
     after = decode_token(query.token, query.text) if query.token else None
-    stages = _Stages(txn)
+    look = _Look(txn, query.terms)
     found: list[VersionRecord] = []
     last = b""
-    for steps, (position, key) in enumerate(driver.walk(txn, after)):
-        if len(found) == query.page_size or steps >= limits.SEARCH_STEPS_MAX:
+    for position, key in driver.walk(txn, after):
+        if len(found) == query.page_size or look.steps >= limits.SEARCH_STEPS_MAX:
             return Page(found, encode_token(query.text, last))
         last = position
-        version = _answering(txn, key, query.terms, stages)
+        version = look.at(key)
         if version is not None:
             found.append(version)
     return Page(found, "")
@@ -83,20 +83,21 @@ def _in_order(txn: Reader, query: Query, driver: Driver) -> Page:
 def _sorted(txn: Reader, query: Query, driver: Driver) -> Page:
     """Positions are places in the sorted whole, which is made anew for each page."""
     start = int.from_bytes(decode_token(query.token, query.text), "big") if query.token else 0
-    stages = _Stages(txn)
+    look = _Look(txn, query.terms)
     found = []
     for _, key in driver.walk(txn, None):
-        version = _answering(txn, key, query.terms, stages)
-        if version is not None and all(_has(version, order, stages) for order in query.orders):
+        version = look.at(key)
+        if version is not None and all(_has(version, order, look.stages) for order in query.orders):
             found.append(version)
-        if len(found) > limits.SEARCH_SORTED_MAX:
+        if len(found) > limits.SEARCH_SORTED_MAX or look.steps > limits.SEARCH_SORTED_STEPS_MAX:
             raise InvalidInput(
-                f"more than {limits.SEARCH_SORTED_MAX} versions match, too many to put into the "
-                "order asked for: narrow the filter, or order by created or a metric"
+                f"more than {limits.SEARCH_SORTED_MAX} versions match, or there are too many to "
+                "look through for the order asked for: narrow the filter by something equal (a "
+                "tag, a name), or order by created or a metric"
             )
     for order in reversed(query.orders):
         field = order.field
-        found.sort(key=partial(_value, stages, field), reverse=order.descending)
+        found.sort(key=partial(_value, look.stages, field), reverse=order.descending)
     end = start + query.page_size
     following = encode_token(query.text, end.to_bytes(8, "big")) if end < len(found) else ""
     return Page(found[start:end], following)
@@ -110,15 +111,24 @@ def _has(version: VersionRecord, order: Order, stages: _Stages) -> bool:
     return value_of(stages.candidate(version), order.field) is not None
 
 
-def _answering(
-    txn: Reader, key: bytes, terms: tuple[Term, ...], stages: _Stages
-) -> VersionRecord | None:
-    data = txn.get(Table.VERSIONS, key)
-    version = decode(VersionRecord, data) if data is not None else None
-    if version is None or version.deleted_ms:
-        return None
-    candidate = stages.candidate(version)
-    return version if all(matches(candidate, term) for term in terms) else None
+class _Look:
+    """Holds candidates against all terms, and counts what that took."""
+
+    def __init__(self, txn: Reader, terms: tuple[Term, ...]) -> None:
+        self._txn = txn
+        self._terms = terms
+        self.stages = _Stages(txn)
+        self.steps = 0
+
+    def at(self, key: bytes) -> VersionRecord | None:
+        """The version, if it is one that is asked for."""
+        data = self._txn.get(Table.VERSIONS, key) or b""
+        self.steps += 1 + len(data) // limits.SEARCH_STEP_BYTES
+        version = decode(VersionRecord, data) if data else None
+        if version is None or version.deleted_ms:
+            return None
+        candidate = self.stages.candidate(version)
+        return version if all(matches(candidate, term) for term in self._terms) else None
 
 
 class _Stages:

@@ -171,6 +171,32 @@ def test_a_page_looks_at_no_more_than_its_share(
     assert page.next, "short, and not the last"
 
 
+def test_large_candidates_count_more(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEARCH_STEPS_MAX", 12)
+    for _ in range(6):
+        made = books.add_version()
+        notes = {"notes": "x" * 5 * limits.SEARCH_STEP_BYTES}
+        books.ledger.commit(
+            lambda commit, number=made.number, notes=notes: versions.annotate_version(
+                commit, MODEL, number, notes, CHANGE
+            )
+        )
+    with books.store.read() as txn:
+        page = search(txn, Query.parse("", "", 10, ""))
+    assert (len(page.versions), bool(page.next)) == (2, True)
+    assert len(paged(books, "", "", 10)) == 6
+
+
+def test_an_order_that_takes_too_much_looking_is_refused(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SEARCH_SORTED_STEPS_MAX", 3)
+    for _ in range(4):
+        books.add_version()
+    with books.store.read() as txn, pytest.raises(InvalidInput, match="narrow the filter"):
+        search(txn, Query.parse("number = 1", "bytes", 10, ""))
+
+
 def test_deleted_versions_leave_a_tombstone(books: Books) -> None:
     one, two = books.add_version(), books.add_version()
     books.promote(one)
