@@ -64,7 +64,8 @@ def find_garbage(ledger: Ledger, origin: Origin, expired: list[Expired], terms: 
     plan = plan_packs(_stored_packs(origin), seen, waits)
     kept = {*view.live, *protected, *(Digest.parse(p.manifest) for p in pushes if p.manifest)}
     orphans, more = find_orphans(origin, kept, old_ms, orphans_max=limits.GC_ORPHANS_MAX)
-    leftovers = [left for left in origin.leftovers() if left.modified_ms < old_ms]
+    half_ms = min(old_ms, now_ms - waits.half_ms)
+    leftovers = [left for left in origin.leftovers() if left.modified_ms < half_ms]
     return Findings(view, plan, orphans, expired, leftovers, len(dead), more or plan.more)
 
 

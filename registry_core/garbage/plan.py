@@ -33,6 +33,8 @@ class Waits:
     push_ms: int = limits.INTENT_MS_MAX
     margin_ms: int = limits.GC_MARGIN_MS
     """How far the clocks of origin and ledger may be apart."""
+    half_ms: int = limits.CONDEMNED_MS_MIN
+    """How long a half-written object is left to its writer, who may have announced nothing."""
 
 
 @dataclass(frozen=True, slots=True)

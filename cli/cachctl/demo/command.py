@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from cachctl import exits
+from cachctl.demo.interruptions import ended_by_signals
 from cachctl.output import emit_json, emit_table, size_text
 from cachctl.target import Settings, with_settings
 
@@ -61,7 +61,7 @@ def command(
       cachctl demo --model ./v1 ./v2 --requests-per-second 20
     """  # fmt: skip
     chosen = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
-    with _ended_by_signals(), _folder(workdir) as folder:
+    with ended_by_signals(), _folder(workdir) as folder:
         figures = _run(folder, model, per_second, chosen)
     for complaint in figures["complaints"]:
         click.echo(f"cachctl: {complaint}", err=True)
@@ -104,24 +104,6 @@ def _folder(workdir: Path | None) -> Iterator[Path]:
     if any(workdir.iterdir()):
         raise click.UsageError(f"--workdir {workdir} is not empty: give a new or empty directory")
     yield workdir.resolve()
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does: with all its processes stopped."""
-
-    def end(_number: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _memory_folder() -> str | None:

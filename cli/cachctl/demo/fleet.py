@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from cachctl.demo.interruptions import uninterrupted
 from registry_core.errors import RegistryError
 
 START_S = 30.0
@@ -125,7 +126,8 @@ class Fleet:
         return f"; {name} last said:\n{text}" if text else ""
 
     def _start(self, name: str, words: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
-        with (self._folder / f"{name}.log").open("a", encoding="utf-8") as log:
+        path = self._folder / f"{name}.log"
+        with path.open("a", encoding="utf-8") as log, uninterrupted():
             process = subprocess.Popen(  # noqa: S603  # our own interpreter, our own modules
                 [sys.executable, *words],
                 stdout=subprocess.PIPE,
@@ -133,7 +135,7 @@ class Fleet:
                 text=True,
                 env=os.environ | env,
             )
-        self._processes[name] = process
+            self._processes[name] = process
         return process
 
 
