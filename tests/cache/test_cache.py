@@ -208,7 +208,7 @@ def test_hundreds_of_files_need_no_hundreds_of_descriptors(cache: Cache) -> None
     filling = cache.begin(manifest)
     for chunk in filling.missing:
         cache.store(verify(chunk, chunks[chunk.id]))
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert content(cache.publish(manifest)) == files
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from cachctl.demo.interruptions import ended_by_signals, uninterrupted
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """A signal that is not ignored, as it is under nohup and in background jobs of a shell."""
+    before = signal.signal(request.param, signal.default_int_handler)
+    yield request.param
+    signal.signal(request.param, before)
+
+
 def test_it_comes_at_the_end(number: signal.Signals) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell has none
     done = []
 
     def work() -> None:
