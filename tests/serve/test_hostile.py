@@ -208,7 +208,7 @@ def test_descriptors_of_workers_are_never_taken(
         socket.send_fds(worker.sock, [encode_frame({"op": "gift"})], [0, 0, 0])
     worker.send({"op": "released", "handle": 5})
     until(lambda: host.call(lambda one: len(one._connections)) == 1, "still there")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_slots_are_bounded_and_idle_ones_reused(
@@ -244,7 +244,7 @@ def test_connections_come_and_go_without_a_leak(
         assert answer is not None
         worker.close()
     until(lambda: host.observed().workers == 0, "gone")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_client_meets_a_daemon_of_another_release(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_other_names_are_refused(directory: Path, name: str) -> None:
     for method in (files.fd, files.buffer):
         with pytest.raises(FileRefused):
             method(name)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_sizes(directory: Path) -> None:
