@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ from registry_core.embedded.control import EmbeddedControl
 
 
 class RegistryApi:
-    """`origin` gives the origin's URL and the options to open it with."""
+    """`origin` gives the origin's URL and the options to open it with; it may have to ask."""
 
     def __init__(
         self, control: EmbeddedControl, origin: Callable[[], tuple[str, dict[str, Any]]]
@@ -30,7 +31,7 @@ class RegistryApi:
 
     async def registry(self, request: web.Request) -> web.StreamResponse:
         root, policy = self._control.root(), self._control.policy()
-        url, options = self._origin()
+        url, options = await asyncio.to_thread(self._origin)
         return answer(
             documents.RegistryBody(
                 root.registry,

@@ -14,8 +14,9 @@ import structlog
 
 from cachd.control.documents import RegistryBody
 from cachd.control.http import HttpClient
+from cachd.control.problems import NotFreshEnough
 from cachd.node.durable import replace_durably
-from registry_core.errors import NotFound, OriginError, RegistryError
+from registry_core.errors import OriginError, RegistryError
 from registry_core.origin.store import Origin
 
 _log = structlog.get_logger("cachd.node")
@@ -54,11 +55,16 @@ class OriginBook:
                 return None
             return self._open[1]
 
-    def remembered(self) -> tuple[str, dict[str, Any]]:
-        """URL and options, as they were last told."""
+    def place(self) -> tuple[str, dict[str, Any]]:
+        """URL and options, as they were last told; the authority is asked where it never told."""
         place = self._remembered()
         if place is None:
-            raise NotFound("this node has not heard yet where the origin is: ask the authority")
+            place = self._ask()
+            if place is None:
+                raise NotFreshEnough(
+                    "this node was never told where the origin is, and no authority answers"
+                )
+            self._remember(place)
         return place.url, place.options
 
     def _ask(self) -> OriginPlace | None:

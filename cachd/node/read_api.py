@@ -66,7 +66,7 @@ class ReadApi:
             freshness.age_s,
         )  # fmt: skip
         apis = (
-            RegistryApi(control, origins.remembered),
+            RegistryApi(control, origins.place),
             ModelsApi(control, self._writes),
             MetadataApi(control, self._writes),
             StagesApi(control, self._writes),

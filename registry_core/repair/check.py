@@ -63,7 +63,7 @@ class OriginCheck:
         self._control = control
         self._origin = origin
         self._change = change
-        self._repair = repair
+        self.repairs = repair
         self._progress = progress
         self._telling = Telling(progress, 0)
         self._shelf = PackShelf(origin, self._read, deep=deep)
@@ -86,7 +86,7 @@ class OriginCheck:
 
     def _check(self, version: VersionRecord) -> Checked:
         health = look_at(self._origin, self._shelf, self._publishers, version)
-        if not health.problems or not self._repair:
+        if not health.problems or not self.repairs:
             return Checked(version, health.problems)
         healed = self._heal(health)
         if not healed.lost:

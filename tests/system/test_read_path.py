@@ -68,6 +68,22 @@ def test_a_node_answers_as_the_authority_does(pushed: Rig) -> None:
     assert "cachd_replica_age_seconds" in str(call(node, "/metrics")[1])
 
 
+def test_one_that_serves_nothing_answers_too(pushed: Rig) -> None:
+    node = str(pushed.start_node("n1", "--api", "127.0.0.1:0", serve="other@production")["api"])
+    eventually(lambda: log_size(node) == log_size(pushed.url))
+    assert cachctl("resolve", "m@production", registry=node).code == 0
+    pushed.fleet.kill("authority")
+    assert cachctl("resolve", "m@production", registry=node).code == 0
+
+
+def test_one_that_never_heard_of_the_origin_says_so(pushed: Rig) -> None:
+    node = str(pushed.start_node("n1", "--api", "127.0.0.1:0", serve="other@production")["api"])
+    eventually(lambda: log_size(node) == log_size(pushed.url))
+    pushed.fleet.kill("authority")
+    refused = cachctl("resolve", "m@production", registry=node)
+    assert (refused.code, "no authority answers" in refused.err) == (8, True)
+
+
 def test_it_answers_on_without_the_authority_and_says_how_old_it_is(pushed: Rig) -> None:
     node = str(pushed.start_node("n1", "--api", "127.0.0.1:0")["api"])
     pushed.wait_serving("n1", 1)

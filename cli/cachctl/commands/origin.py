@@ -124,4 +124,13 @@ def _emit(settings: Settings, check: OriginCheck, count: int, found: list[Checke
             *(f"  put back: {said}" for said in one.healed),
             *(f"  lost: {said}" for said in one.lost),
         ]))  # fmt: skip
-    emit_line(f"{len(found)} version(s) with problems" if found else "clean")
+    emit_line(_summary(check, found))
+
+
+def _summary(check: OriginCheck, found: list[Checked]) -> str:
+    if not found:
+        return "clean"
+    if not check.repairs:
+        return f"{len(found)} version(s) with problems: --repair puts back what can be had"
+    lost = sum(bool(one.lost) for one in found)
+    return f"{len(found) - lost} version(s) healed" + (f", {lost} not" if lost else "")
