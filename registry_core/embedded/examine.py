@@ -21,17 +21,23 @@ def examine(
     origin: Origin, draft: VersionDraft, publishers: Mapping[str, str], seen: int
 ) -> Examined:
     """`seen` is the size of the log before this look. Each document is read once."""
-    encoded = _read(origin, manifest_key(draft.manifest), limits.MANIFEST_MAX, draft.manifest)
-    bundle = _read(origin, bundle_key(draft.manifest), limits.BUNDLE_MAX, draft.bundle)
-    manifest = Manifest.parse(encoded)
+    encoded, bundle, placed = origin.each(
+        lambda wanted: origin.get(wanted[0], bytes_max=wanted[1]),
+        [
+            (manifest_key(draft.manifest), limits.MANIFEST_MAX),
+            (bundle_key(draft.manifest), limits.BUNDLE_MAX),
+            (hint_key(draft.manifest), limits.HINT_MAX),
+        ],
+    )
+    _require(draft.manifest, encoded, manifest_key(draft.manifest))
+    _require(draft.bundle, bundle, bundle_key(draft.manifest))
+    manifest, hint = Manifest.parse(encoded), decode_hint(placed)
     publisher = verify_version(bundle, manifest, publishers)
-    hint = decode_hint(origin.get(hint_key(draft.manifest), bytes_max=limits.HINT_MAX))
     packs = _require_packs(origin, _places(manifest, hint))
     return Examined(manifest, publisher, formats_in(manifest, hint, origin), packs, seen)
 
 
-def _read(origin: Origin, key: str, bytes_max: int, expected: Digest) -> bytes:
-    data = origin.get(key, bytes_max=bytes_max)
+def _require(expected: Digest, data: bytes, key: str) -> None:
     actual = Digest.of(data)
     if actual != expected:
         raise IntegrityError(
@@ -39,7 +45,6 @@ def _read(origin: Origin, key: str, bytes_max: int, expected: Digest) -> bytes:
             expected=str(expected),
             actual=str(actual),
         )
-    return data
 
 
 def _places(manifest: Manifest, hint: Mapping[ChunkId, Location]) -> list[Location]:
@@ -57,8 +62,8 @@ def _require_packs(origin: Origin, places: list[Location]) -> Collection[PackNam
     ends: dict[PackName, int] = {}
     for place in places:
         ends[place.pack] = max(ends.get(place.pack, 0), place.offset + place.length)
-    for pack, end in ends.items():
-        size = origin.size(pack_key(pack))
+    sizes = origin.each(lambda pack: origin.size(pack_key(pack)), list(ends))
+    for (pack, end), size in zip(ends.items(), sizes, strict=True):
         if size is None or size < end:
             raise NotFound(f"the origin lacks {pack_key(pack)}, or part of it: push again")
     return ends
