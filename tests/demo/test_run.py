@@ -58,13 +58,15 @@ def write_model(folder: Path, seed: int, tuned: bool) -> Path:
 
 @pytest.mark.slow
 def test_it_runs_a_model_of_yours_and_leaves_nothing_but_files(tmp_path: Path) -> None:
-    """Timing is not asserted here: the machine that runs tests may be busy."""
+    """Timing is not asserted here: the machine that runs tests may be busy. With this seed, one of
+    the first 64 questions happens to be answered alike by both versions."""
     one = write_model(tmp_path / "one", 3, tuned=False)
     two = write_model(tmp_path / "two", 3, tuned=True)
     workdir = tmp_path / "work"
     code, figures, said = run(
-        "--model", str(one), str(two), "--workdir", str(workdir), "--requests-per-second", "250"
-    )
+        "--model", str(one), str(two), "--workdir", str(workdir), "--requests-per-second", "250",
+        "--seed", "6",
+    )  # fmt: skip
     assert code == 0, said
     assert figures["failed"] == figures["wrong"] == 0
     assert figures["complaints"] == []
