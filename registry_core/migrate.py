@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -19,9 +18,9 @@ from registry_core.ledger import log
 from registry_core.ledger.check import check_ledger
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.store import Reader, Store, Table
+from registry_core.push.progress import Progress
 
 _BATCH = 1_000
-Progress = Callable[[str, int, int], None]
 
 
 def migrate(home: RegistryHome, ledger_url: str, progress: Progress) -> int:

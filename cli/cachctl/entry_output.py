@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from registry_core.domain.stage import point_in_force
+
 if TYPE_CHECKING:
     from registry_core.domain.entry import Entry
 
@@ -22,8 +24,7 @@ def brief(state: Any) -> str:
     if not isinstance(state, dict):
         return "-"
     if "generation" in state:
-        force = state["previous"] if state["choice"] % 2 else state["version"]
-        return f"{state['generation']}.{state['choice']}={force['number']}"
+        return f"{state['generation']}.{state['choice']}={point_in_force(state)['number']}"
     if "number" in state:
         return str(state["number"])
     said = ", ".join(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cachctl.controls import embedded_control, remote_control
+from registry_core.backup.gather import LOG_PHASE
 from registry_core.domain.identifiers import ModelName
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import IntegrityError, InvalidInput, NotFound
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from registry_core.origin.store import Origin
     from registry_core.push.progress import Progress
 
-LOG_PHASE = "log entries"  # told in entries; all other phases in bytes
-
 
 @dataclass
 class Verification:
@@ -40,13 +40,9 @@ class Verification:
 
 def verify_embedded(settings: Settings, *, deep: bool, progress: Progress) -> Verification:
     """The ledger against its log on one consistent view, then every version in the origin."""
-    from registry_core.embedded.control import EmbeddedControl
-
     found = Verification()
     with settings.open(readonly=True) as registry:
-        control = registry.control
-        if not isinstance(control, EmbeddedControl):
-            raise InvalidInput("this registry is not embedded")
+        control = embedded_control(registry)
         with control.ledger.read() as txn:
             _check_log(txn, found, progress)
             policy, versions = _named(txn)
@@ -59,13 +55,9 @@ def verify_remote(
 ) -> Verification:
     """The log that the authority sends, replayed under its checkpoint, and what the origin holds of
     the versions in that log. With `root_file` the authority must be the one that it names."""
-    from cachd.control.remote import RemoteControl
-
     found = Verification()
     with settings.open(readonly=True) as registry:
-        control = registry.control
-        if not isinstance(control, RemoteControl):
-            raise InvalidInput("this registry is not behind an authority")
+        control = remote_control(registry)
         replica = Replica(MemoryStore(), _trusted(control.root(), root_file))
         replica.apply(*control.log())
         with replica.read() as txn:

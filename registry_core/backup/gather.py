@@ -7,7 +7,7 @@ is a fork, and ends it; one that is damaged, or lacks entries, is gone round whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,10 +20,10 @@ from registry_core.errors import RegistryError
 from registry_core.ledger import log
 from registry_core.ledger.replica import ForkDetected
 from registry_core.ledger.store import Store
+from registry_core.push.progress import Progress
 from registry_core.trust.note import verify_checkpoint
 
-Progress = Callable[[str, int, int], None]
-LOG_PHASE = "log entries"
+LOG_PHASE = "log entries"  # told in entries; all other phases in bytes
 
 
 @dataclass(frozen=True, slots=True)

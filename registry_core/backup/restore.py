@@ -9,7 +9,7 @@ Point in time: the log is cut. Then, and where entries are known to be missing, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,8 @@ from registry_core.home import AUTHORITY, clock_ms, made_whole, write_documents
 from registry_core.ledger import loss
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.lmdb_store import LmdbStore
+from registry_core.push.progress import Progress
 from registry_core.trust.keys import Keyring
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from registry_core.domain.entry import Entry, EntryType
+from registry_core.domain.stage import point_in_force
 from registry_core.errors import InvalidInput
 
 PREFIX = "io.cachd."
@@ -104,7 +105,7 @@ def _about(entry: Entry) -> dict[str, Any]:
         shown["stage"] = parts[3]
     after = entry.after if isinstance(entry.after, dict) else {}
     if entry.type in (EntryType.STAGE_MOVED, EntryType.STAGE_CHOSEN):
-        chosen = after["previous"] if after["choice"] % 2 else after["version"]
+        chosen = point_in_force(after)
         shown |= {"version": chosen["number"], "digest": chosen["digest"]}
         shown |= {"generation": after["generation"], "choice": after["choice"]}
     elif entry.type is EntryType.VERSION_REGISTERED:

@@ -7,7 +7,9 @@ the same value for two different states and is a safe guard of compare-and-swap.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from registry_core.domain.identifiers import Guard
 from registry_core.domain.move import Move, VersionPoint
@@ -69,3 +71,9 @@ class StageState:
 
 
 EMPTY = StageState(0, 0, None, None)
+
+
+def point_in_force(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """The version that hosts serve under `stage`, as an entry of the log or an answer has it."""
+    point: dict[str, Any] = stage["previous"] if stage["choice"] % 2 else stage["version"]
+    return point

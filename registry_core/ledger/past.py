@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 from registry_core.domain import limits
 from registry_core.domain.entry import Entry, EntryType
@@ -25,9 +24,11 @@ from registry_core.domain.past import (
     Signer,
 )
 from registry_core.domain.policy import Policy
+from registry_core.domain.stage import point_in_force
 from registry_core.ledger import log, queries, subjects
 from registry_core.ledger.entries.proposal_entries import proposal_id
-from registry_core.ledger.records import OF_REGISTRY, of_model
+from registry_core.ledger.entries.version_entries import annotated, registered
+from registry_core.ledger.records import OF_REGISTRY, VersionRecord, of_model
 from registry_core.ledger.store import Reader, Table
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.move import count_signatures
@@ -116,41 +117,28 @@ class _Stage:
 class _Fold:
     """What the history of a model says, up to some entry."""
 
-    versions: dict[int, dict[str, Any]] = field(default_factory=dict)
+    versions: dict[int, VersionRecord] = field(default_factory=dict)
     proposed: dict[str, list[Said]] = field(default_factory=dict)
     stages: dict[str, _Stage] = field(default_factory=dict)
 
     def take(self, entry: Entry) -> None:
         if entry.type is EntryType.VERSION_REGISTERED:
-            self.versions[entry.after["number"]] = dict(entry.after)
+            self.versions[entry.after["number"]] = registered(entry)
         elif entry.type is EntryType.VERSION_ANNOTATED:
-            self._annotate(entry)
+            _, number = subjects.version_of(entry.subject)
+            _, self.versions[number] = annotated(self.versions[number], entry)
         elif entry.type in (EntryType.MOVE_PROPOSED, EntryType.MOVE_APPROVED):
             self.proposed.setdefault(entry.after["proposal"], []).append(_said(entry))
         else:
             self._change_stage(entry)
 
-    def _annotate(self, entry: Entry) -> None:
-        known = self.versions[int(entry.subject.rpartition("/")[2])]
-        for name, value in entry.after.items():
-            group, dot, key = name.partition(".")
-            if not dot:
-                known[name] = value
-                continue
-            members = dict(known.get(group, {}))
-            members.pop(key, None)
-            if value is not None:
-                members[key] = value
-            known[group] = members
-
     def _change_stage(self, entry: Entry) -> None:
         known = self.stages.get(entry.subject)
         move = entry if known is None or entry.type is EntryType.STAGE_MOVED else known.move
-        version = self.versions[_point(entry)["number"]]
+        version = self.versions[point_in_force(entry.after)["number"]]
         evidence = EvidenceThen(
-            version["publisher"], version.get("formats", []), version.get("metrics", {}),
-            version.get("lineage", {}), version.get("tags", {}),
-        )  # fmt: skip
+            version.publisher, version.formats, version.metrics, version.lineage, version.tags
+        )
         self.stages[entry.subject] = _Stage(move, entry, evidence)
 
 
@@ -181,7 +169,7 @@ def _served_then(
     proposed, *approved = fold.proposed.get(proposal_id(envelope), [None])
     signers = [Signer(key, count.rule.role) for key in sorted(count.promoters)]
     signers += [Signer(key, count.rule.approver) for key in sorted(count.approvers)]
-    point = _point(known.last)
+    point = point_in_force(known.last.after)
     return ServedThen(
         model.text, stage.text, point["number"], point["digest"],
         known.last.after["generation"], known.last.after["choice"], _said(known.last),
@@ -199,13 +187,6 @@ def _policy_at(txn: Reader, sequence: int) -> Policy:
     before = [at for at, kind in _history(txn, OF_REGISTRY) if kind == policy_set and at < sequence]
     entry = queries.log_record(txn, before[-1]).entry()
     return queries.parsed_policy(Envelope.from_json(entry.after["envelope"]).payload)
-
-
-def _point(entry: Entry) -> dict[str, Any]:
-    """The version in force after an entry of a stage."""
-    after: dict[str, Any] = entry.after
-    point: dict[str, Any] = after["previous"] if after["choice"] % 2 else after["version"]
-    return point
 
 
 def _said(entry: Entry) -> Said:

@@ -8,8 +8,9 @@ packs carry an index, so all packs are looked through for what is not found othe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from blake3 import blake3
 
@@ -24,6 +25,7 @@ from registry_core.repair.look import Health, sound_bundle, sound_manifest
 from registry_core.repair.packs import PackShelf
 from registry_core.repair.sources import Source
 
+T = TypeVar("T")
 _FILES_NAMED = 5
 
 
@@ -48,21 +50,21 @@ class Healer:
         """Manifest and bundle."""
         digest = health.digest
         if health.manifest is None:
-            for source in self._sources:
-                manifest = sound_manifest(digest, source.manifest(digest))
-                if manifest is not None:
-                    self._origin.put(manifest_key(digest), manifest.encoded)
-                    healed.done.append(f"its manifest, from {source.name}")
-                    break
+            manifest, name = self._first(
+                lambda source: sound_manifest(digest, source.manifest(digest))
+            )
+            if manifest is not None:
+                self._origin.put(manifest_key(digest), manifest.encoded)
+                healed.done.append(f"its manifest, from {name}")
             else:
                 healed.lost.append("its manifest, without which nobody knows its chunks")
         if health.bundle is None:
-            for source in self._sources:
-                bundle = sound_bundle(health.version, source.bundle(digest))
-                if bundle is not None:
-                    self._origin.put(bundle_key(digest), bundle)
-                    healed.done.append(f"its bundle, from {source.name}")
-                    break
+            bundle, name = self._first(
+                lambda source: sound_bundle(health.version, source.bundle(digest))
+            )
+            if bundle is not None:
+                self._origin.put(bundle_key(digest), bundle)
+                healed.done.append(f"its bundle, from {name}")
             else:
                 healed.lost.append("its bundle, the publisher's signature")
 
@@ -89,7 +91,7 @@ class Healer:
         self, health: Health, manifest: Manifest, name: PackName,
         places: Mapping[ChunkId, Location], healed: Healed,
     ) -> None:  # fmt: skip
-        pack, came_from = self._whole_pack(name)
+        pack, came_from = self._first(lambda source: _sound(source.pack(name), name.raw))
         if pack is None:
             pack, came_from = self._made_anew(manifest, name, places), "its chunks"
         if pack is not None:
@@ -98,11 +100,12 @@ class Healer:
             healed.done.append(f"{pack_key(name)}, from {came_from}")
             health.take(self._shelf.index(name) or {})
 
-    def _whole_pack(self, name: PackName) -> tuple[bytes | None, str]:
+    def _first(self, get: Callable[[Source], T | None]) -> tuple[T | None, str]:
+        """What the first source gives of which `get` gives anything, and the source's name."""
         for source in self._sources:
-            pack = source.pack(name)
-            if pack is not None and blake3(pack).digest() == name.raw:
-                return pack, source.name
+            found = get(source)
+            if found is not None:
+                return found, source.name
         return None, ""
 
     def _made_anew(
@@ -122,7 +125,7 @@ class Healer:
                 return None
             pack += data
         pack += pack_trailer(Chunk(chunk_id, place.length) for chunk_id, place in ordered)
-        return bytes(pack) if blake3(pack).digest() == name.raw else None
+        return _sound(bytes(pack), name.raw)
 
     def _content(
         self, manifest: Manifest, chunk: Chunk, place: Location | None = None
@@ -133,11 +136,8 @@ class Healer:
             data = self._shelf.read_chunk(chunk.id, place)
             if data is not None:
                 return data
-        for source in self._sources:
-            data = source.chunk(manifest, chunk)
-            if data is not None and blake3(data).digest() == chunk.id.raw:
-                return data
-        return None
+        data, _ = self._first(lambda source: _sound(source.chunk(manifest, chunk), chunk.id.raw))
+        return data
 
     def _repack(
         self, health: Health, manifest: Manifest, avoid: Collection[PackName],
@@ -177,6 +177,11 @@ class Healer:
         self._moved |= places
         health.take(places)
         healed.done.append(f"{len(chunks)} chunk(s), in a new pack {pack_key(name)}")
+
+
+def _sound(data: bytes | None, expected: bytes) -> bytes | None:
+    """`data` if its BLAKE3 is `expected`."""
+    return data if data is not None and blake3(data).digest() == expected else None
 
 
 def _lost_chunks(manifest: Manifest, missing: Mapping[ChunkId, Chunk]) -> str:

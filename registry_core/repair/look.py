@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -71,14 +70,14 @@ def look_at(
 
 
 def sound_manifest(digest: Digest, data: bytes | None) -> Manifest | None:
-    if data is None or hashlib.sha256(data).digest() != digest.raw:
+    if data is None or Digest.of(data) != digest:
         return None
     return Manifest.parse(data)
 
 
 def sound_bundle(version: VersionRecord, data: bytes | None) -> bytes | None:
     """`data` if it is the bundle that the log names."""
-    sound = data is not None and hashlib.sha256(data).hexdigest() == version.bundle
+    sound = data is not None and Digest.of(data).hex == version.bundle
     return data if sound else None
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from cachctl.controls import embedded_control, remote_control
 from cachctl.output import emit_json, emit_line
 from cachctl.target import Settings, with_settings
-from registry_core.errors import InvalidInput
 
 
 @click.command(name="backup")
@@ -37,23 +37,15 @@ def command(settings: Settings) -> None:
 def _ask(settings: Settings) -> dict[str, Any]:
     import msgspec
 
-    from cachd.control.remote import RemoteControl
-
     with settings.open(readonly=True) as registry:
-        control = registry.control
-        if not isinstance(control, RemoteControl):
-            raise InvalidInput("this registry is not behind an authority")
-        said: dict[str, Any] = msgspec.to_builtins(control.backup())
+        said: dict[str, Any] = msgspec.to_builtins(remote_control(registry).backup())
     return said
 
 
 def _bring_up_to_date(settings: Settings) -> dict[str, Any]:
     from registry_core.backup.writer import BackupWriter
-    from registry_core.embedded.control import EmbeddedControl
 
     with settings.open(readonly=False) as registry:
-        control = registry.control
-        if not isinstance(control, EmbeddedControl):
-            raise InvalidInput("this registry is not embedded")
+        control = embedded_control(registry)
         position = BackupWriter(control.ledger, control.root(), registry.origin).run_once()
     return {"wanted": True, "position": position, "behind": 0, "lag_s": 0.0, "error": ""}

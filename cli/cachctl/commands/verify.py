@@ -11,12 +11,12 @@ from cachctl import exits
 from cachctl.output import emit_json, emit_line, progress_bars, size_text
 from cachctl.target import Settings, with_settings
 from cachctl.verification import (
-    LOG_PHASE,
     Verification,
     verify_embedded,
     verify_node,
     verify_remote,
 )
+from registry_core.backup.gather import LOG_PHASE
 from registry_core.errors import InvalidInput
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from registry_core.domain.entry import Entry, LogRecord
@@ -44,9 +46,9 @@ def version_registered(txn: Writer, root: Root, record: LogRecord, entry: Entry)
 
 def version_annotated(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     known = _version_of(txn, entry)
-    before, after = changed(msgspec.to_builtins(known), entry.after, VERSION_FIELDS)
+    before, after = annotated(known, entry)
     require(entry.before == before, entry, "was made for another state of the version")
-    _put(txn, known, msgspec.convert(after, VersionRecord))
+    _put(txn, known, after)
 
 
 def version_deleted(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
@@ -63,6 +65,12 @@ def registered(entry: Entry) -> VersionRecord:
     """The version that a `version.registered` entry made."""
     made = {"created_ms": entry.time_ms, "actor": entry.actor, "sequence": entry.sequence}
     return msgspec.convert(entry.after | made, VersionRecord)
+
+
+def annotated(known: VersionRecord, entry: Entry) -> tuple[dict[str, Any], VersionRecord]:
+    """What a `version.annotated` entry found of its fields in `known`, and what it made of it."""
+    before, after = changed(msgspec.to_builtins(known), entry.after, VERSION_FIELDS)
+    return before, msgspec.convert(after, VersionRecord)
 
 
 def named_by(txn: Reader, version: VersionRecord) -> str | None:
