@@ -11,7 +11,6 @@ import structlog
 
 from cachd.control.limits import LOG_POLL_S, RETRY_S_MAX
 from registry_core.errors import RegistryError
-from registry_core.ledger import log
 from registry_core.ledger.ledger import Ledger
 
 _log = structlog.get_logger("cachd.authority")
@@ -45,7 +44,7 @@ class LogWatch:
         seen = -1
         while True:
             try:
-                size = await asyncio.to_thread(_size, ledger)
+                size = await asyncio.to_thread(ledger.size)
             except RegistryError as error:
                 _log.warning("the log cannot be looked at", error=str(error))
                 await asyncio.sleep(RETRY_S_MAX)
@@ -54,8 +53,3 @@ class LogWatch:
                 seen = size
                 self.notify()
             await asyncio.sleep(LOG_POLL_S)
-
-
-def _size(ledger: Ledger) -> int:
-    with ledger.read() as txn:
-        return log.log_size(txn)

@@ -15,7 +15,6 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from registry_core.errors import RegistryError
-from registry_core.ledger import log
 from registry_core.ledger.ledger import Ledger
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -45,7 +44,7 @@ class Metrics:
         )  # fmt: skip
         build = Gauge("cachd_build_info", "Always 1", ["version"], registry=self._registry)
         build.labels(package_version("cachd")).set(1)
-        self.gauge("cachd_log_entries", "Entries in the log", lambda: _entries(ledger))
+        self.gauge("cachd_log_entries", "Entries in the log", ledger.size)
 
     def counter(self, name: str, meaning: str, label: str) -> Callable[[str], None]:
         """What counts one more of a value of `label`."""
@@ -63,11 +62,6 @@ class Metrics:
     async def serve(self, _: web.Request) -> web.Response:
         text = generate_latest(self._registry)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def _entries(ledger: Ledger) -> float:
-    with ledger.read() as txn:
-        return log.log_size(txn)
 
 
 def _or_nan(read: Callable[[], float]) -> float:

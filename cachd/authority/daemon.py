@@ -43,7 +43,6 @@ from cachd.listen import Address
 from registry_core.backup.writer import BackupWriter
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import RegistryHome, clock_ms
-from registry_core.ledger import log
 
 _log = structlog.get_logger("cachd.authority")
 _SHUTDOWN_S = 5.0
@@ -154,16 +153,12 @@ class Authority:
         gauge("cachd_nodes", "Nodes heard of lately", fleet.count)
         gauge(
             "cachd_nodes_ahead", "Nodes that hold more of the log than there is here",
-            lambda: fleet.count_beyond(self._log_size()),
+            lambda: fleet.count_beyond(self._ledger.size()),
         )  # fmt: skip
         gauge(
             "cachd_backup_lag_seconds", "Age of the oldest entry that is not backed up",
             self._backup.lag_s,
         )  # fmt: skip
-
-    def _log_size(self) -> int:
-        with self._ledger.read() as txn:
-            return log.log_size(txn)
 
     def _application(self) -> web.Application:
         operations = [one for api in self._apis for one in api.operations()]

@@ -42,6 +42,11 @@ class Ledger:
     def read(self) -> AbstractContextManager[Reader]:
         return self.store.read()
 
+    def size(self) -> int:
+        """Entries in the log."""
+        with self.read() as txn:
+            return log.log_size(txn)
+
     def commit(self, make: Callable[[Draft], T]) -> T:
         """Run `make` on a draft; what it appended becomes durable, all or nothing.
 

@@ -11,7 +11,6 @@ more), so that no request can hold up the others: it may be short, or empty, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -163,14 +162,3 @@ class _Stages:
                 found[number] = (*found.get(number, ()), stage.stage)
             self._of[version.model] = found
         return self._of[version.model].get(version.number, ())
-
-
-def all_matching(txn: Reader, filter_text: str) -> Iterator[VersionRecord]:
-    """Every version that answers, in the driver's order; for work within one transaction."""
-    token = ""
-    while True:
-        page = search(txn, Query.parse(filter_text, "", limits.PAGE_SIZE_MAX, token))
-        yield from page.versions
-        token = page.next
-        if not token:
-            return

@@ -35,10 +35,6 @@ class Health:
     def digest(self) -> Digest:
         return Digest.parse(self.version.digest)
 
-    @property
-    def name(self) -> str:
-        return f"{self.version.model}/{self.version.number}"
-
     def take(self, places: Mapping[ChunkId, Location]) -> None:
         """These places are sound: what is missing and lies there, is found."""
         for chunk in list(self.missing.values()):

@@ -20,7 +20,6 @@ from registry_core.domain.identifiers import ModelName
 from registry_core.domain.standard_webhooks import Secret
 from registry_core.domain.webhook_url import WebhookUrl
 from registry_core.errors import InvalidInput
-from registry_core.ledger import log
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.webhooks.records import AttemptRecord, WebhookRecord
 from registry_core.ledger.webhooks.webhooks import Webhooks
@@ -65,7 +64,7 @@ class WebhooksApi:
 
     async def webhooks(self, request: web.Request) -> web.StreamResponse:
         found = await asyncio.to_thread(self._webhooks.all)
-        return answer(documents.WebhooksBody(found, await asyncio.to_thread(self._log_size)))
+        return answer(documents.WebhooksBody(found, await asyncio.to_thread(self._ledger.size)))
 
     async def webhook(self, request: web.Request) -> web.StreamResponse:
         name = _name(request)
@@ -119,10 +118,6 @@ class WebhooksApi:
     async def redeliver(self, request: web.Request) -> web.StreamResponse:
         sequence = _sequence(request)
         return answer(await self._delivery.redeliver(_name(request), sequence))
-
-    def _log_size(self) -> int:
-        with self._ledger.read() as txn:
-            return log.log_size(txn)
 
 
 def _name(request: web.Request) -> str:
