@@ -4,6 +4,7 @@ in_process     what a read and a durable promote cost an embedding program, besi
 systems        what is asked of both systems, by one HTTP client
 cachd_system   a cachd authority
 mlflow_system  an MLflow server on sqlite
+floor          what any registry of these parts pays for a write over HTTP
 measure        reads, writes and searches of both, in turns
 races          sixteen promoters at once: lost updates and double winners
 deploy_window  a thousand clients that read while a rollout goes on

@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.registry.cachd_system import CachdSystem, cachd_system
 from bench.registry.deploy_window import deploy_window
+from bench.registry.floor import Floor, floor_system
 from bench.registry.in_process import percentiles, raw_writer
 from bench.registry.mlflow_system import MlflowSystem, available, mlflow_system
 from bench.registry.races import race
@@ -44,8 +45,9 @@ def _at(folder: Path, size: Size, options: argparse.Namespace, suffix: str) -> d
     with ExitStack() as stack:
         ours = stack.enter_context(cachd_system(folder / "cachd", size, count + _WARM_UP + ROUNDS))
         theirs = stack.enter_context(mlflow_system(folder / "mlflow", size))
+        floor = stack.enter_context(floor_system(folder / "floor"))
         _, raw = raw_writer(folder / "raw")
-        taken = _measure((ours, theirs), size, count, raw, rng)
+        taken = _measure((ours, theirs), size, count, raw, floor, rng)
         figures = _shown(taken, suffix)
         if not suffix:
             for system in (ours, theirs):
@@ -60,12 +62,16 @@ def _measure(
     size: Size,
     count: int,
     raw: Callable[[], None],
+    floor: Floor,
     rng: random.Random,
 ) -> dict[str, list[float]]:
     """Seconds of each request by what it was. Requests of one kind to one system come in rows, as
     clients send them; which row is next is shuffled in each of ROUNDS rounds."""
     creates = iter(range(count + _WARM_UP + ROUNDS))
-    kinds: dict[str, Callable[[], float]] = {"fdatasync": lambda: _timed(raw)}
+    kinds: dict[str, Callable[[], float]] = {
+        "fdatasync": lambda: _timed(raw),
+        "write_floor": lambda: _timed(floor.write),
+    }
     for system in systems:
         prefix = "" if system.name == "cachd" else "mlflow_"
         kinds[f"{prefix}http_read"] = partial(_read, system, size, rng)
