@@ -124,7 +124,14 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     "--listen",
     default="127.0.0.1:7421",
     show_default=True,
-    help="Where peers fetch chunks; HOST:PORT, loopback.",
+    help="Where peers fetch chunks; HOST:PORT, loopback or in a trusted network.",
+)
+@click.option(
+    "--trust-network",
+    "trust_networks",
+    multiple=True,
+    metavar="CIDR",
+    help="Chunks may travel in plain here: all who reach this network may read the models.",
 )
 @click.option(
     "--api",
@@ -152,6 +159,7 @@ def node(
     authority_url: str,
     root_file: Path,
     listen: str,
+    trust_networks: tuple[str, ...],
     region: str,
     data: Path,
     run_dir: Path | None,
@@ -171,6 +179,7 @@ def node(
     """  # fmt: skip
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
+    from cachd.peer.trusted import TrustedNetworks
 
     config = NodeConfig(
         name=node_name(name),
@@ -179,7 +188,8 @@ def node(
         root_file=root_file,
         data=data,
         run=run_dir or data / "run",
-        listen=Address.parse(listen),
+        listen=Address.parse_any(listen),
+        trusted=TrustedNetworks.parse(trust_networks),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
         ready_timeout_s=ready_timeout_s,

@@ -9,6 +9,7 @@ from socket import gethostname
 
 from cachd.control.limits import TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 from registry_core.domain.identifiers import NodeId, StageRef
 from registry_core.errors import InvalidInput
 
@@ -50,6 +51,7 @@ class NodeConfig:
     relays: str = ""
     """Nodes whose API to follow the log from, before any authority."""
     ttl_s: float = TTL_S_DEFAULT
+    trusted: TrustedNetworks = LOOPBACK_ONLY
 
 
 def node_name(given: str | None) -> NodeId:

@@ -79,7 +79,11 @@ class Node:
         replica = Replica(store, root)
         cache = Cache.open(config.data / "cache")
         server = PeerServer(
-            cache, host=config.listen.host, port=config.listen.port, incarnation=incarnation
+            cache,
+            host=config.listen.host,
+            port=config.listen.port,
+            trusted=config.trusted,
+            incarnation=incarnation,
         )
         try:
             async with aiohttp.ClientSession() as session:

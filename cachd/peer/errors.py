@@ -49,9 +49,9 @@ class PeerMisbehaved(PeerError):
     retryable = False
 
 
-class NotLoopback(PeerError):
-    """The peer server was asked to listen where others could reach it. Only loopback is allowed
-    until identities are configured."""
+class NotTrusted(PeerError):
+    """The peer server was asked to listen where it is not known that all who come may read the
+    models. Loopback is trusted, and what the operator declares."""
 
-    code = "not_loopback"
+    code = "not_trusted"
     retryable = False

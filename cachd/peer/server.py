@@ -10,7 +10,6 @@ Any thread may call `stop`, which returns when all threads have ended.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import socket
 import threading
 import time
@@ -18,7 +17,8 @@ import time
 from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.peer.connection import ServedConnection, Traffic
-from cachd.peer.errors import NotLoopback, PeerUnreachable
+from cachd.peer.errors import NotTrusted, PeerUnreachable
+from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 
 
 class PeerServer:
@@ -30,6 +30,7 @@ class PeerServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
+        trusted: TrustedNetworks = LOOPBACK_ONLY,
         incarnation: int,
         upload_slots: int = limits.SERVER_UPLOAD_SLOTS,
         connections_max: int = limits.SERVER_CONNECTIONS_MAX,
@@ -45,7 +46,8 @@ class PeerServer:
         self._lock = threading.Lock()  # guards _connections and _stopping
         self._connections: dict[ServedConnection, threading.Thread] = {}
         self._stopping = threading.Event()
-        self._listener = _listen(host, port)
+        self._trusted = trusted
+        self._listener = _listen(host, port, trusted)
         self.host, self.port = self._listener.getsockname()[:2]
         self._threads = [
             threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),
@@ -86,12 +88,15 @@ class PeerServer:
     def _accept_all(self) -> None:
         while not self._stopping.is_set():
             try:
-                accepted, _ = self._listener.accept()
+                accepted, peer = self._listener.accept()
             except OSError:
                 if self._stopping.wait(limits.SERVER_WATCH_INTERVAL_S):
                     return
                 continue  # out of descriptors, or a connection that was gone at once
-            self._admit(accepted)
+            if self._trusted.include(peer[0]):
+                self._admit(accepted)
+            else:
+                accepted.close()
 
     def _admit(self, accepted: socket.socket) -> None:
         connection = ServedConnection(accepted, self._cache, self._incarnation, self._traffic)
@@ -125,8 +130,8 @@ class PeerServer:
                     connection.cut()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    _refuse_other_than_loopback(host)
+def _listen(host: str, port: int, trusted: TrustedNetworks) -> socket.socket:
+    _require_trusted(host, trusted)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -142,15 +147,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _refuse_other_than_loopback(host: str) -> None:
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise NotLoopback(
+def _require_trusted(host: str, trusted: TrustedNetworks) -> None:
+    if not trusted.include(host):
+        raise NotTrusted(
             f"refusing to serve chunks on {host!r}: no identities are configured, so anybody who "
-            "reaches that address could read the models. Use 127.0.0.1"
+            "reaches that address could read the models. Use 127.0.0.1, or declare the network of "
+            "your hosts with --trust-network if all who reach it may read them"
         )
 
 

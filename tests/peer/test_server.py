@@ -15,7 +15,7 @@ from cachd.cache.documents import DocumentKind
 from cachd.cache.verifier import verify
 from cachd.peer import protocol
 from cachd.peer.client import PeerConnection
-from cachd.peer.errors import NotLoopback, PeerBusy, PeerLacks, PeerUnreachable
+from cachd.peer.errors import NotTrusted, PeerBusy, PeerLacks, PeerUnreachable
 from cachd.peer.protocol import GetChunk, Status
 from cachd.peer.server import PeerServer
 from registry_core.domain.identifiers import ChunkId, Digest
@@ -186,7 +186,7 @@ def test_connections_are_bounded(cache: Cache) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "models.example.com", ""])
 def test_only_loopback_without_identities(cache: Cache, host: str) -> None:
-    with pytest.raises(NotLoopback, match="no identities"):
+    with pytest.raises(NotTrusted, match="no identities"):
         PeerServer(cache, incarnation=1, host=host)
 
 

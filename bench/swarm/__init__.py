@@ -1,0 +1,142 @@
+"""One file from one origin to N hosts over shaped links: cachd beside what people use.
+
+lab           network namespaces: hosts, a switch, shaped links, loss
+source        the file: in a cachd origin, on a web server, as torrents
+systems       what each system runs on the hosts, and one distribution by it
+parts         what the programs on the hosts have in common
+cachd_node    a node's cache, peer server and fetch
+torrent_peer  a libtorrent session
+download      curl and aria2c
+
+The bound is F / B: each host must receive F bytes over a link of rate B. `last_over_bound` and
+`p50_over_bound` are medians over the repeats of the last host's and the middle host's time over it;
+`origin_copies` is what left the origin's host as payload (frames less 66 of 1,514 bytes), in copies
+of the file. Systems take turns in shuffled order; all have the same congestion control. Root only:
+`python -m bench swarm --nodes 8 --rate 100mbit --size 64MiB --json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.swarm.lab import Lab, Rates, require_root
+from bench.swarm.source import make_source
+from bench.swarm.systems import SYSTEMS, Outcome, Source, System, run_once
+
+_FRAME, _PAYLOAD = 1514, 1448
+
+
+def run(args: list[str]) -> dict[str, Any]:
+    options = _options(args)
+    require_root()
+    rng = random.Random(options.seed)
+    systems = [SYSTEMS[name] for name in options.systems]
+    outcomes: dict[str, list[Outcome]] = {system.name: [] for system in systems}
+    folder = Path(tempfile.mkdtemp(prefix="cachd-swarm-", dir=options.dir))
+    try:
+        source = make_source(folder / "source", options.size)
+        for repeat in range(options.repeats):
+            for system in rng.sample(systems, len(systems)):
+                outcome = _once(system, source, folder / "run", options)
+                outcomes[system.name].append(outcome)
+                _progress(f"{repeat + 1}/{options.repeats}", system.name, outcome, options)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    rows = [_row(name, found, options) for name, found in outcomes.items()]
+    return {"rows": rows, "rate": options.rate_text, "size": options.size,
+            "congestion": options.congestion, "repeats": options.repeats,
+            "seed": options.seed}  # fmt: skip
+
+
+def _options(args: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench swarm", description=__doc__)
+    parser.add_argument("--nodes", type=int, default=8)
+    parser.add_argument("--rate", dest="rate_text", default="100mbit", help="of each link: 50mbit")
+    parser.add_argument("--size", type=_bytes, default=64 << 20, help="of the file: 64MiB")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--systems", type=lambda text: text.split(","), default=list(SYSTEMS))
+    parser.add_argument("--congestion", default="cubic", help="TCP's, of all systems")
+    parser.add_argument("--late", type=float, help="the last host starts so many seconds later")
+    parser.add_argument("--slow", help="the rate of the last host's link")
+    parser.add_argument("--dir", default="/dev/shm", help="where all hosts write")
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    options = parser.parse_args(args)
+    unknown = set(options.systems) - SYSTEMS.keys()
+    if unknown or options.nodes < 1 or options.repeats < 1:
+        parser.error(f"at least one node and repeat; systems are {', '.join(SYSTEMS)}")
+    options.rate = _bits(options.rate_text)
+    return options
+
+
+def _once(system: System, source: Source, folder: Path, options: argparse.Namespace) -> Outcome:
+    folder.mkdir()
+    rates = Rates(options.rate_text)
+    if options.slow:
+        rates = Rates(options.rate_text, options.slow, frozenset([options.nodes]))
+    late = {options.nodes: options.late} if options.late else {}
+    try:
+        with Lab(options.nodes + 1, rates, options.congestion) as lab:
+            return run_once(system, lab, source, folder, late)
+    finally:
+        shutil.rmtree(folder, onerror=_make_writable)
+
+
+def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dict[str, Any]:
+    bound_s = 8 * options.size / options.rate
+    last = [max(one.seconds) / bound_s for one in outcomes]
+    p50 = [statistics.median(one.seconds) / bound_s for one in outcomes]
+    copies = [one.origin_bytes * _PAYLOAD / _FRAME / options.size for one in outcomes]
+    moved_gb = options.nodes * options.size / 1e9
+    return {
+        "system": name,
+        "nodes": options.nodes,
+        "last_over_bound": round(statistics.median(last), 3),
+        "last_over_bound_worst": round(max(last), 3),
+        "last_over_bound_best": round(min(last), 3),
+        "p50_over_bound": round(statistics.median(p50), 3),
+        "origin_copies": round(statistics.median(copies), 3),
+        "cpu_s_per_gb": round(statistics.median(one.cpu_s for one in outcomes) / moved_gb, 2),
+        "rss_mb": round(max(one.rss_mb for one in outcomes), 1),
+    }
+
+
+def _progress(turn: str, name: str, outcome: Outcome, options: argparse.Namespace) -> None:
+    bound_s = 8 * options.size / options.rate
+    last, first = max(outcome.seconds) / bound_s, min(outcome.seconds) / bound_s
+    copies = outcome.origin_bytes * _PAYLOAD / _FRAME / options.size
+    print(
+        f"{turn} {name:17} first {first:.3f} last {last:.3f} copies {copies:.2f} "
+        f"cpu {outcome.cpu_s:.1f} s", file=sys.stderr,
+    )  # fmt: skip
+    for said in outcome.told:
+        if said.get("complaints"):
+            print(json.dumps(said), file=sys.stderr)
+
+
+def _bytes(text: str) -> int:
+    for unit, scale in (("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)):
+        if text.endswith(unit) and text.removesuffix(unit).isdigit():
+            return int(text.removesuffix(unit)) * scale
+    raise argparse.ArgumentTypeError(f"{text!r} is not a size like 64MiB")
+
+
+def _bits(text: str) -> float:
+    for unit, scale in (("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * scale
+    raise SystemExit(f"{text!r} is not a rate like 100mbit")
+
+
+def _make_writable(function: Any, path: str, _: Any) -> None:
+    """Published versions are read-only folders."""
+    Path(path).parent.chmod(0o755)
+    Path(path).chmod(0o755)
+    function(path)
