@@ -22,18 +22,24 @@ OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found a
 REQUEST_PAYLOAD_MAX = 64
 HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
 HAVE_PAYLOAD_MAX = 2 * HAVE_BITMAP_MAX
+MAPS_INTERVAL_S = 0.075  # between two maps to one follower, unless claims changed
+MAPS_BYTES_PER_S = 1 * MIB  # to one follower: of huge versions they go more seldom
+QUIET_S = 5.0  # a message at least so often, so that silence means trouble
+SILENCE_S_MAX = 3 * QUIET_S
 
 # Peer server
 SERVER_CONNECTIONS_MAX = 512
 SERVER_UPLOAD_SLOTS = 16  # chunks leaving at once; beyond it the answer is BUSY
 SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests
 SERVER_SEND_STEP = 256 * KIB
+FEED_SEND_BUFFER = 32 * KIB  # of the kernel, per follower: what waits there delays all that follows
 SERVER_SEND_STEP_TIMEOUT_S = 10.0  # a reader slower than one step in this time is cut off
 SERVER_WATCH_INTERVAL_S = 0.25
 
 # Peer client
 CONNECT_TIMEOUT_S = 2.0
 RECEIVE_TIMEOUT_S = 2.0  # one system call
+RECEIVE_STEP = 128 * KIB  # for which a receiving thread is woken
 PROGRESS_WINDOW_S = 5.0
 PROGRESS_BYTES_MIN = 256 * KIB  # per window while an answer is under way, unless less is left
 DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was announced
@@ -41,8 +47,11 @@ DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was
 # Fetch
 FETCH_THREADS = 4
 FETCH_THREADS_MAX = 64
-SCOUT_THREADS = 2
+ORIGIN_AT_ONCE = 12  # chunks that a region asks its origin for at once, shared by its nodes
 OUTSTANDING_MAX = 64 * MIB
+HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
+PUSH_BACKLOG_MAX = 4  # chunks still to be pushed at which no more are claimed
+PUSHES_AT_ONCE = 16  # chunks coming in by push that have a buffer each; others wait
 QUEUED_PER_THREAD = 2  # so that a thread finds its next chunk without waiting for the coordinator
 PEERS_MAX = 64
 PLAN_WINDOW_CHUNKS = 4_096  # the planner looks at a random sample of this many missing chunks
@@ -50,7 +59,7 @@ CONNECTIONS_PER_THREAD_MAX = 16
 COMPLAINTS_MAX = 256
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
-assert HASH_SLICE <= COPY_SLICE <= domain.CHUNK_SMALL
+assert HASH_SLICE <= domain.CHUNK_DEFAULT
 assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chunks travel at once"
 assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"
 assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S

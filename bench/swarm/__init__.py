@@ -10,8 +10,8 @@ download      curl and aria2c
 
 The bound is F / B: each host must receive F bytes over a link of rate B. `last_over_bound` and
 `p50_over_bound` are medians over the repeats of the last host's and the middle host's time over it;
-`origin_copies` is what left the origin's host as payload (frames less 66 of 1,514 bytes), in copies
-of the file. Systems take turns in shuffled order; all have the same congestion control. Root only:
+`origin_copies` is all that left the origin's host, headers included, in copies of the file.
+Systems take turns in shuffled order; all have the same congestion control. Root only:
 `python -m bench swarm --nodes 8 --rate 100mbit --size 64MiB --json`.
 """
 
@@ -30,8 +30,6 @@ from typing import Any
 from bench.swarm.lab import Lab, Rates, require_root
 from bench.swarm.source import make_source
 from bench.swarm.systems import SYSTEMS, Outcome, Source, System, run_once
-
-_FRAME, _PAYLOAD = 1514, 1448
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -93,7 +91,7 @@ def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dic
     bound_s = 8 * options.size / options.rate
     last = [max(one.seconds) / bound_s for one in outcomes]
     p50 = [statistics.median(one.seconds) / bound_s for one in outcomes]
-    copies = [one.origin_bytes * _PAYLOAD / _FRAME / options.size for one in outcomes]
+    copies = [one.origin_bytes / options.size for one in outcomes]
     moved_gb = options.nodes * options.size / 1e9
     return {
         "system": name,
@@ -111,7 +109,7 @@ def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dic
 def _progress(turn: str, name: str, outcome: Outcome, options: argparse.Namespace) -> None:
     bound_s = 8 * options.size / options.rate
     last, first = max(outcome.seconds) / bound_s, min(outcome.seconds) / bound_s
-    copies = outcome.origin_bytes * _PAYLOAD / _FRAME / options.size
+    copies = outcome.origin_bytes / options.size
     print(
         f"{turn} {name:17} first {first:.3f} last {last:.3f} copies {copies:.2f} "
         f"cpu {outcome.cpu_s:.1f} s", file=sys.stderr,

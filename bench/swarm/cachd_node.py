@@ -40,7 +40,7 @@ def main(config: dict[str, Any]) -> None:
             documents = fetch_documents(digest, bundle, peers, origin)
             cache.put_documents(digest, documents.manifest, documents.bundle, documents.hint)
             manifest = Manifest.parse(documents.manifest)
-            fetcher = Fetcher(cache, origin, NodeId.parse(config["name"]), 1)
+            fetcher = Fetcher(cache, origin, NodeId.parse(config["name"]), 1, offers=server.offers)
             reports.append(fetcher.fetch(manifest, decode_hint(documents.hint), lambda: peers))
             return cache.publish(manifest) / config["file"]
 

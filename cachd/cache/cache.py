@@ -5,7 +5,7 @@ or published; a published file is never written again; a version appears in one 
 Any method may be called from any thread. A kill -9 at any instant loses at most the chunks being
 written: what is marked is hashed again by `begin`, the rest is tidied by `Cache.open`.
 
-Locks: `_lock` guards the index, the known versions and the announced claims, and is held for
+Locks: `_lock` guards the index and the known versions, and is held for
 memory operations and single renames only. `_changing` is taken first, and lets one `begin`,
 `publish`, `drop` or `condemn` run at a time.
 """
@@ -67,7 +67,6 @@ class Cache:
         self._changing = threading.Lock()
         self._documents = DocumentFiles(self._layout)
         self._index = Index()
-        self._claims: dict[Digest, bytes] = {}
         self._bitmaps: dict[Digest, tuple[int, bytes]] = {}
         self._manifests = recover(self._layout, self._documents, self._index)
 
@@ -235,19 +234,6 @@ class Cache:
                 self._bitmaps[digest] = (self._index.changes, bitmap)
             return bitmap
 
-    def announce_claims(self, digest: Digest, bitmap: bytes) -> None:
-        """Tell peers which chunks this node is taking from the origin now. Not kept on disk."""
-        with self._lock:
-            if any(bitmap):
-                self._claims[digest] = bitmap
-            else:
-                self._claims.pop(digest, None)
-
-    def claims(self, digest: Digest) -> bytes:
-        """What was announced last, or nothing."""
-        with self._lock:
-            return self._claims.get(digest, b"")
-
     def condemn(self, chunk_id: ChunkId) -> None:
         """The bytes held of this chunk turned out damaged: the files that hold them are no source
         any more. Their names in `blobs/` go, so that the next fetch makes sound ones."""
@@ -288,7 +274,6 @@ class Cache:
                     remove_tree(aside)
             with self._lock:
                 manifest = self._manifests.pop(digest, None)
-                self._claims.pop(digest, None)
                 self._bitmaps.pop(digest, None)
                 needed = {f.chunk_root for m in self._manifests.values() for f in m.files}
             self._documents.remove(digest)

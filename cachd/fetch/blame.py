@@ -54,15 +54,19 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
             raise error
 
 
-def judge_poll(swarm: Swarm, peer: PeerSourceState, error: PeerError, now_s: float) -> None:
-    """A peer did not tell what it has."""
+def judge_follow(swarm: Swarm, peer: PeerSourceState, error: Exception, now_s: float) -> None:
+    """A peer cannot be followed any more; raise `error` if that is not the peer's."""
     peer.last_error = str(error)
-    if isinstance(error, PeerMisbehaved):
-        swarm.complain(peer.address.node_id, None, str(error))
-        swarm.ban(peer.address.node_id, f"banned: {error}")
-    else:
-        peer.poll_at_s = now_s + swarm.settings.backoff_s(peer.poll_failures)
-        peer.poll_failures += 1
+    swarm.pushes.gone(peer.address.node_id)
+    match error:
+        case IntegrityError() | PeerMisbehaved():
+            swarm.complain(peer.address.node_id, None, str(error))
+            swarm.ban(peer.address.node_id, f"banned: {error}")
+        case PeerError():
+            peer.follow_at_s = now_s + swarm.settings.backoff_s(peer.follow_failures)
+            peer.follow_failures += 1
+        case _:
+            raise error
 
 
 def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:

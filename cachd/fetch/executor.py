@@ -1,4 +1,4 @@
-"""The threads of a fetch: workers move chunks, scouts ask peers what they have.
+"""The threads of a fetch: workers bring the chunks that are asked for, followers what peers push.
 
 They take tasks from a queue and hand events back; they own no state of the swarm. `stop` ends all
 of them, cutting what is under way with peers; a read from the origin ends by its own timeouts.
@@ -10,46 +10,16 @@ import contextlib
 import os
 import queue
 import threading
-from dataclasses import dataclass
 
-from cachd import limits
 from cachd.cache.cache import Cache
-from cachd.fetch.sources import ChunkReader, Connections
+from cachd.fetch.events import ChunkFailed, ChunkStored, Event
+from cachd.fetch.follow import Followers
+from cachd.fetch.sources import ChunkReader
 from cachd.fetch.swarm import Attempt
-from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import PeerLacks, PeerUnreachable
+from cachd.peer.errors import PeerUnreachable
 from registry_core.domain.manifest import Manifest
 from registry_core.origin.store import Origin
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkStored:
-    attempt: Attempt
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkFailed:
-    attempt: Attempt
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class PeerAnswered:
-    """`maps`: (held, claimed), or None if the peer does not know the version."""
-
-    address: PeerAddress
-    incarnation: int
-    maps: tuple[bytes, bytes] | None
-
-
-@dataclass(frozen=True, slots=True)
-class PeerSilent:
-    address: PeerAddress
-    error: Exception
-
-
-Event = ChunkStored | ChunkFailed | PeerAnswered | PeerSilent
 
 
 class Crew:
@@ -69,17 +39,14 @@ class Crew:
         self._cache = cache
         self._niceness = niceness
         self._chunks: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
-        self._polls: queue.SimpleQueue[PeerAddress | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._readers = [ChunkReader(cache, origin, incarnation) for _ in range(threads)]
-        self._scouts = [Connections(incarnation) for _ in range(limits.SCOUT_THREADS)]
-        self._digest, self._chunk_count = manifest.digest, len(manifest.unique_chunks)
+        self._followers = Followers(
+            cache, manifest, incarnation, self.events.put, lambda: _be_nice(niceness)
+        )
         self._threads = [
             threading.Thread(target=self._work, args=(reader,), name="cachd-fetch", daemon=True)
             for reader in self._readers
-        ] + [
-            threading.Thread(target=self._scout, args=(kept,), name="cachd-scout", daemon=True)
-            for kept in self._scouts
         ]
         for thread in self._threads:
             thread.start()
@@ -87,17 +54,23 @@ class Crew:
     def fetch(self, attempt: Attempt) -> None:
         self._chunks.put(attempt)
 
-    def poll(self, address: PeerAddress) -> None:
-        self._polls.put(address)
+    def follow(self, address: PeerAddress) -> None:
+        self._followers.follow(address)
+
+    def tell_held(self, address: PeerAddress, number: int) -> None:
+        self._followers.tell_held(address, number)
+
+    def unfollow(self, address: PeerAddress) -> None:
+        self._followers.cut(address)
 
     def stop(self) -> None:
         """Ends every thread and returns when they have."""
         self._stopping.set()
-        for connections in (*self._scouts, *(reader.connections for reader in self._readers)):
-            connections.cut()
+        for reader in self._readers:
+            reader.connections.cut()
+        self._followers.stop()
         for _ in self._threads:
             self._chunks.put(None)
-            self._polls.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -117,29 +90,6 @@ class Crew:
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)
         return ChunkStored(attempt)
-
-    def _scout(self, kept: Connections) -> None:
-        _be_nice(self._niceness)
-        try:
-            while (address := self._polls.get()) is not None:
-                self.events.put(self._ask(kept, address))
-        finally:
-            kept.close()
-
-    def _ask(self, kept: Connections, address: PeerAddress) -> Event:
-        def maps(peer: PeerConnection) -> PeerAnswered:
-            try:
-                found = peer.have(self._digest, self._chunk_count)
-            except PeerLacks:
-                return PeerAnswered(address, peer.incarnation, None)
-            return PeerAnswered(address, peer.incarnation, found)
-
-        if self._stopping.is_set():
-            return PeerSilent(address, PeerUnreachable("not asked any more"))
-        try:
-            return kept.use(address, maps)
-        except Exception as error:  # handed to the coordinator, which judges it
-            return PeerSilent(address, error)
 
 
 def _be_nice(niceness: int) -> None:

@@ -16,15 +16,23 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from cachd.cache.cache import Cache
-from cachd.fetch.blame import judge, judge_poll
+from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.errors import FetchCancelled, FetchFailed
-from cachd.fetch.executor import ChunkFailed, ChunkStored, Crew, Event, PeerAnswered, PeerSilent
-from cachd.fetch.plan import PeerState, plan
+from cachd.fetch.events import (
+    ChunkFailed,
+    ChunkPushed,
+    ChunkStored,
+    Event,
+    PeerSilent,
+    PeerTold,
+)
+from cachd.fetch.executor import Crew
+from cachd.fetch.plan import Fixed, plan
 from cachd.fetch.report import FetchReport, Progress
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import PeerError
+from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import Locations
@@ -35,12 +43,14 @@ OnProgress = Callable[[Progress], None]
 
 _TICK_S: Final = 0.05
 """The longest time between two looks at `cancel`."""
+_PLAN_S: Final = 0.02
+"""Between two plans while nothing of what this node asked for has ended."""
 _WAITING_TICK_S: Final = 0.025
 """The same while nothing is under way: some source's time may have come."""
 
 
 class Fetcher:
-    """`origin` None: chunks come from peers only."""
+    """`origin` None: chunks come from peers only. `offers` are those of the peer server."""
 
     def __init__(
         self,
@@ -49,8 +59,10 @@ class Fetcher:
         self_id: NodeId,
         incarnation: int,
         settings: FetchSettings | None = None,
+        offers: Offers | None = None,
     ) -> None:
         self._cache = cache
+        self._offers = offers or Offers()
         self._origin = origin
         self._self_id = self_id
         self._incarnation = incarnation
@@ -72,6 +84,7 @@ class Fetcher:
         """
         began_s = time.monotonic()
         filling = self._cache.begin(manifest)
+        self._offers.begin(manifest.digest)
         swarm = Swarm(filling, locations, self._self_id, self._settings, time.monotonic())
         if filling.missing:
             self._run(swarm, peers, cancel or threading.Event(), on_progress)
@@ -98,25 +111,26 @@ class Fetcher:
             niceness=self._settings.niceness,
         )
         try:
-            _Coordinator(self._cache, swarm, crew, peers, self._settings).run(cancel, on_progress)
+            _Coordinator(self._offers, swarm, crew, peers, self._settings).run(cancel, on_progress)
         finally:
             crew.stop()
-            self._cache.announce_claims(swarm.manifest.digest, b"")
+            self._offers.claim(swarm.manifest.digest, b"")
 
 
 class _Coordinator:
     """The loop of one fetch."""
 
     def __init__(
-        self, cache: Cache, swarm: Swarm, crew: Crew, peers: Peers, settings: FetchSettings
+        self, offers: Offers, swarm: Swarm, crew: Crew, peers: Peers, settings: FetchSettings
     ) -> None:
-        self._cache = cache
+        self._offers = offers
         self._swarm = swarm
         self._crew = crew
         self._peers = peers
         self._settings = settings
         self._rng = random.Random()  # spreads load, guards nothing
         self._peers_at_s = 0.0
+        self._plan_at_s = 0.0
 
     def run(self, cancel: threading.Event, on_progress: OnProgress | None) -> None:
         swarm, told_at_s = self._swarm, 0.0
@@ -126,7 +140,7 @@ class _Coordinator:
                     f"fetching {swarm.manifest.digest} was cancelled: fetch again to continue"
                 )
             now_s = time.monotonic()
-            self._ask_peers(now_s)
+            self._follow_peers(now_s)
             self._begin_planned(now_s)
             self._give_up_if_stuck(now_s)
             self._take_events()
@@ -134,23 +148,26 @@ class _Coordinator:
                 told_at_s = now_s
                 on_progress(swarm.progress())
 
-    def _ask_peers(self, now_s: float) -> None:
+    def _follow_peers(self, now_s: float) -> None:
         if now_s >= self._peers_at_s:
             self._peers_at_s = now_s + self._settings.peers_refresh_s
-            self._swarm.set_peers(self._peers(), now_s)
+            for address in self._swarm.set_peers(self._peers(), now_s):
+                self._crew.unfollow(address)
         for peer in self._swarm.peers.values():
-            settled = peer.state is PeerState.COMPLETE and not peer.failing
-            if not (peer.polling or peer.banned or settled or now_s < peer.poll_at_s):
-                peer.polling = True
-                self._crew.poll(peer.address)
+            if not (peer.following or peer.banned or now_s < peer.follow_at_s):
+                peer.following = True
+                self._crew.follow(peer.address)
 
     def _begin_planned(self, now_s: float) -> None:
-        if len(self._swarm.in_flight) > self._settings.threads:
-            return  # every thread has its next chunk: planning in batches is cheaper
-        assignments = plan(self._swarm.view(now_s), self._settings, self._rng)
+        """Plan when a thread is out of work, or else now and then: it costs more than an event."""
+        if now_s < self._plan_at_s or len(self._swarm.in_flight) > self._settings.threads:
+            return
+        self._plan_at_s = now_s + _PLAN_S
+        backlog = self._offers.backlog(self._swarm.manifest.digest)
+        assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
         attempts = [self._swarm.begin(assignment) for assignment in assignments]
         if attempts:
-            self._cache.announce_claims(self._swarm.manifest.digest, self._swarm.claims())
+            self._offers.claim(self._swarm.manifest.digest, self._swarm.claims())
         for attempt in attempts:
             self._crew.fetch(attempt)
 
@@ -176,16 +193,21 @@ class _Coordinator:
         now_s, swarm = time.monotonic(), self._swarm
         match event:
             case ChunkStored(attempt):
-                swarm.stored(attempt, now_s)
+                pusher = swarm.stored(attempt, now_s)
+                if pusher is not None:
+                    self._crew.tell_held(pusher, attempt.wanted.number)
+                if attempt.source is Fixed.ORIGIN:
+                    self._offers.push(swarm.manifest.digest, attempt.wanted.number)
+                self._plan_at_s = now_s
             case ChunkFailed(attempt, error):
                 judge(swarm, attempt, error, now_s)
-            case PeerAnswered(address, incarnation, maps):
-                peer = swarm.peers[address.node_id]
-                peer.polling, peer.poll_at_s = False, now_s + self._settings.have_refresh_s
+                self._plan_at_s = now_s
+            case ChunkPushed(address, number):
+                swarm.pushed(address.node_id, number, now_s)
+            case PeerTold(address, incarnation, maps):
                 swarm.seen(address.node_id, incarnation, maps, now_s)
             case PeerSilent(address, error):
                 peer = swarm.peers[address.node_id]
-                peer.polling = False
-                if not isinstance(error, PeerError):
-                    raise error
-                judge_poll(swarm, peer, error, now_s)
+                peer.following = False
+                judge_follow(swarm, peer, error, now_s)
+                self._plan_at_s = now_s

@@ -1,10 +1,12 @@
 """What to take from whom: a pure function of a view of the swarm, the time and an `rng`.
 
-Policy: what this cache holds elsewhere first; then the rarest chunk first with random ties, from
-the holder with most free slots; peers before the origin. A chunk that no peer holds is claimed
-from the origin by one node, which rendezvous hashing names among the nodes that fetch the same
-version; the others wait for it. A node that has made no progress for `claim_timeout_s` counts no
-more, so its share passes to the others. Nothing waits for ever on one node.
+Policy: what this cache holds elsewhere first. A chunk that no peer holds is claimed from the origin
+by one node, which `placement` names among the nodes that fetch the same version; that node pushes
+it to the others, so they wait for it as long as such a push usually takes. What does not come is
+taken from a holder: the rarest chunk first with random ties, from the holder with most free slots,
+peers before the origin. A node that has claimed all of its share helps one that is behind. A node
+that has made no progress for `claim_timeout_s` counts no more, so its share passes to the others;
+and when nothing at all has come for so long, whatever the others say, a node helps itself.
 
 The same code is meant to run in a simulator: no clock, no I/O, no state.
 """
@@ -18,8 +20,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from cachd import limits
-from cachd.fetch.placement import owner
+from cachd.fetch.placement import Placement
 from cachd.fetch.settings import FetchSettings
+from registry_core.domain import limits as domain
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
 
@@ -56,7 +59,7 @@ class PeerState(enum.Enum):
 class PeerView:
     """A peer that is neither banned nor given up. `slots_free` is 0 while it is backing off.
 
-    `held` and `claimed` are bitmaps by chunk number, least significant bit first.
+    `held` is a bitmap by chunk number, least significant bit first.
     `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`,
     `busy`: its last answer was an error, or that it is busy.
     """
@@ -64,7 +67,6 @@ class PeerView:
     node: NodeId
     state: PeerState
     held: bytes
-    claimed: bytes
     slots_free: int
     progressed_s: float
     failing: bool = False
@@ -75,8 +77,11 @@ class PeerView:
 class SwarmView:
     """All that a plan may depend on. `missing`: neither stored nor in flight.
 
-    `origin_slots`: how many more chunks the origin may be asked for now; `origin_lacks`: chunks
-    it cannot give. `threads_free` and `bytes_free` bound the plan.
+    `expected`: numbers of chunks that a peer will push. `origin_slots`: how many more chunks the
+    origin may be asked for now; `origin_in_flight`: how many it is being asked for; `origin_lacks`:
+    what it cannot give. `push_backlog`: chunks that this node has brought into the region and has
+    still to send to a peer. `stalled`: nothing has come for `claim_timeout_s`.
+    `threads_free` and `bytes_free` bound the plan.
     """
 
     now_s: float
@@ -85,7 +90,12 @@ class SwarmView:
     missing: Sequence[Wanted]
     local: AbstractSet[ChunkId]
     peers: Sequence[PeerView]
+    placement: Placement
+    expected: AbstractSet[int]
     origin_slots: int
+    origin_in_flight: int
+    push_backlog: int
+    stalled: bool
     origin_lacks: AbstractSet[ChunkId]
     threads_free: int
     bytes_free: int
@@ -97,6 +107,9 @@ class Assignment:
 
     wanted: Wanted
     source: Source
+
+
+_EVERYTHING = b"\xff" * ((domain.CHUNKS_MAX + 7) // 8)
 
 
 def plan(view: SwarmView, settings: FetchSettings, rng: random.Random) -> list[Assignment]:
@@ -122,28 +135,85 @@ def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Ite
     if len(candidates) > limits.PLAN_WINDOW_CHUNKS:
         candidates = rng.sample(candidates, limits.PLAN_WINDOW_CHUNKS)
     travelling: list[tuple[int, float, Wanted, list[PeerView]]] = []
+    unheld: list[Wanted] = []
     sources = [peer for peer in view.peers if _is_worth_waiting_for(peer, view.now_s, settings)]
+    held = _union(sources)
     for wanted in candidates:
         if wanted.chunk.id in view.local:
             yield Assignment(wanted, Fixed.LOCAL)
-        else:
+        elif wanted.number in view.expected:
+            continue
+        elif _bit(held, wanted.number):
             holders = [peer for peer in sources if holds(peer, wanted.number)]
             travelling.append((len(holders), rng.random(), wanted, holders))
-    travelling.sort(key=lambda item: item[:2])
+        else:
+            unheld.append(wanted)
     slots = {peer.node: peer.slots_free for peer in view.peers}
-    claimers = _claimers(view, settings)
-    origin_slots = 0 if _awaiting_first_answers(view, settings) else view.origin_slots
+    left: list[Wanted] = []
+    yield from _claims(view, settings, unheld, left)
+    if len(sources) < len(view.peers):
+        travelling += [
+            (0, rng.random(), wanted, holders)
+            for wanted in left
+            if (holders := [peer for peer in view.peers if holds(peer, wanted.number)])
+        ]
+    travelling.sort(key=lambda item: item[:2])
     for _, _, wanted, holders in travelling:
-        if not holders and origin_slots > 0 and _is_ours(wanted, view, claimers):
-            origin_slots -= 1
-            yield Assignment(wanted, Fixed.ORIGIN)
+        best = max(holders, key=lambda peer: (slots[peer.node], rng.random()))
+        if slots[best.node] > 0:
+            slots[best.node] -= 1
+            yield Assignment(wanted, best.node)
+
+
+def _claims(
+    view: SwarmView,
+    settings: FetchSettings,
+    unheld: list[Wanted],
+    left: list[Wanted],
+) -> Iterator[Assignment]:
+    """What to take from the origin, of `unheld`; what is not taken goes into `left`."""
+    claimers = _claimers(view, settings)
+    nodes = [view.self_id, *(peer.node for peer in claimers)]
+    slots = min(
+        view.origin_slots,
+        max(1, limits.ORIGIN_AT_ONCE // len(nodes)) - view.origin_in_flight,
+    )
+    behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX
+    if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
+        left.extend(unheld)
+        return
+    owners = view.placement.owners(nodes)
+    others: dict[NodeId, list[Wanted]] = {}
+    for wanted in unheld:
+        if wanted.chunk.id in view.origin_lacks:
+            left.append(wanted)
             continue
-        able = holders or [peer for peer in view.peers if holds(peer, wanted.number)]
-        if able:
-            best = max(able, key=lambda peer: (slots[peer.node], rng.random()))
-            if slots[best.node] > 0:
-                slots[best.node] -= 1
-                yield Assignment(wanted, best.node)
+        owner = owners.of(wanted.number)
+        if slots <= 0 or (owner != view.self_id and not view.stalled):
+            others.setdefault(owner, []).append(wanted)
+            continue
+        slots -= 1
+        yield Assignment(wanted, Fixed.ORIGIN)
+    if slots > 0 and others and view.push_backlog <= 1:
+        behind = max(others.values(), key=len)
+        if len(behind) >= limits.HELP_CHUNKS_MIN:
+            yield Assignment(behind.pop(), Fixed.ORIGIN)
+    left.extend(wanted for waiting in others.values() for wanted in waiting)
+
+
+def _union(peers: Sequence[PeerView]) -> bytes:
+    """Bitmap of what any of them holds."""
+    if any(peer.state is PeerState.COMPLETE for peer in peers):
+        return _EVERYTHING
+    return _or([peer.held for peer in peers])
+
+
+def _or(bitmaps: Sequence[bytes]) -> bytes:
+    size = max(map(len, bitmaps), default=0)
+    union = 0
+    for bitmap in bitmaps:
+        union |= int.from_bytes(bitmap, "little")
+    return union.to_bytes(size, "little")
 
 
 def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
@@ -175,16 +245,6 @@ def _claimers(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
 def _awaiting_first_answers(view: SwarmView, settings: FetchSettings) -> bool:
     unknown = any(peer.state is PeerState.UNKNOWN for peer in view.peers)
     return unknown and view.now_s - view.began_s < settings.first_contact_s
-
-
-def _is_ours(wanted: Wanted, view: SwarmView, claimers: Sequence[PeerView]) -> bool:
-    """Whether this node is the one to claim the chunk from the origin."""
-    if wanted.chunk.id in view.origin_lacks:
-        return False
-    if any(_bit(peer.claimed, wanted.number) for peer in claimers):
-        return False
-    nodes = [view.self_id, *(peer.node for peer in claimers)]
-    return owner(wanted.chunk.id, nodes) == view.self_id
 
 
 def holds(peer: PeerView, number: int) -> bool:

@@ -14,7 +14,6 @@ class FetchSettings:
     threads: int = limits.FETCH_THREADS
     niceness: int = 5
     """Workers serving requests on this host go first."""
-    have_refresh_s: float = 0.075
     peers_refresh_s: float = 1.0
     first_contact_s: float = 0.3
     """The origin waits this long for every peer's first answer."""
@@ -23,6 +22,10 @@ class FetchSettings:
     because a fleet is told of a version at about the same moment."""
     claim_timeout_s: float = 5.0
     """A node that made no progress for this long is not waited for any more."""
+    late_factor: float = 3.0
+    hedge_s: float = 0.05
+    """A push is late when it takes `late_factor` times as long as nine in ten have taken, and this
+    much more. To ask sooner costs more than it saves: links are full, and most come soon."""
     stall_timeout_s: float = 60.0
     """Nothing stored for this long: the fetch fails."""
     backoff_first_s: float = 0.1

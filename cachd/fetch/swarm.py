@@ -1,7 +1,8 @@
 """The mutable state of one fetch. Owned by the coordinator's thread; no locks, no I/O, no clock.
 
-Every missing chunk is in exactly one of two places: `_missing`, or in flight with one attempt.
-Every attempt that was begun ends in `stored` or `failed`.
+Every chunk that is not stored is in exactly one of two places: `_missing`, or in flight with one
+attempt. Every attempt that was begun ends in `stored` or `again`; where a push was faster, the
+chunk is stored already by then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from cachd import limits
 from cachd.cache.cache import Filling
 from cachd.fetch.errors import MissingChunk
+from cachd.fetch.placement import Placement
 from cachd.fetch.plan import (
     Assignment,
     Fixed,
@@ -23,6 +25,7 @@ from cachd.fetch.plan import (
     holds,
     is_claimer,
 )
+from cachd.fetch.pushes import ExpectedPushes, numbers_of
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.settings import FetchSettings
 from cachd.peer.directory import PeerAddress
@@ -67,17 +70,17 @@ class PeerSourceState(SourceState):
     held: bytes = b""
     claimed: bytes = b""
     progressed_s: float = 0.0
-    poll_at_s: float = 0.0
-    poll_failures: int = 0
-    polling: bool = False
+    following: bool = False
+    follow_at_s: float = 0.0
+    follow_failures: int = 0
 
     @property
     def failing(self) -> bool:
-        return max(self.failures, self.poll_failures) > 0
+        return max(self.failures, self.follow_failures) > 0
 
     def usable(self, failures_max: int) -> bool:
         """Neither banned nor given up."""
-        return not self.banned and max(self.failures, self.poll_failures) < failures_max
+        return not self.banned and max(self.failures, self.follow_failures) < failures_max
 
 
 class Swarm:
@@ -100,9 +103,13 @@ class Swarm:
         self.origin_lacks: dict[ChunkId, str] = {}
         self.local = set(filling.local)
         self.in_flight: dict[ChunkId, Attempt] = {}
+        self.placement = Placement(list(self.manifest.unique_chunks))
+        self.pushes = ExpectedPushes(settings)
         self._locations = locations
         numbers = {chunk_id: n for n, chunk_id in enumerate(self.manifest.unique_chunks)}
-        self._missing = _Bag([Wanted(numbers[chunk.id], chunk) for chunk in filling.missing])
+        wanted = [Wanted(numbers[chunk.id], chunk) for chunk in filling.missing]
+        self._missing = _Bag(wanted)
+        self._open = {item.number: item for item in wanted}  # not stored yet
         self._outstanding_bytes = 0
         self._bytes_there = filling.bytes_there
         self._bytes_left = sum(chunk.length for chunk in filling.missing)
@@ -113,37 +120,44 @@ class Swarm:
 
     @property
     def done(self) -> bool:
-        return not self._missing and not self.in_flight
+        return not self._open
 
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
 
     # Peers
 
-    def set_peers(self, addresses: Sequence[PeerAddress], now_s: float) -> None:
+    def set_peers(self, addresses: Sequence[PeerAddress], now_s: float) -> list[PeerAddress]:
         """Take over the list of peers; those that left it are forgotten once nothing is under
-        way with them."""
+        way with them. Returns those that should not be followed any more."""
+        left = []
         listed = {a.node_id: a for a in addresses if a.node_id != self.self_id}
         for node in list(self.peers):
             known = self.peers[node]
             moved = node not in listed or known.address != listed[node]
-            if moved and not known.in_flight and not known.polling:
+            if moved and known.following:
+                left.append(known.address)
+            elif moved and not known.in_flight:
                 del self.peers[node]
         for node, address in list(listed.items())[: limits.PEERS_MAX]:
             if node not in self.peers:
                 self.peers[node] = PeerSourceState(address=address, progressed_s=now_s)
+        return left
 
     def seen(
         self, node: NodeId, incarnation: int, maps: tuple[bytes, bytes] | None, now_s: float
     ) -> None:
-        """A peer answered: with its maps of the version, or None if it does not know it."""
+        """A peer told: its maps of the version, or None if it does not know it."""
         peer = self.peers[node]
-        peer.poll_failures = 0
+        peer.follow_failures = 0
         if incarnation != peer.incarnation:
             peer.incarnation, peer.failures, peer.retry_at_s = incarnation, 0, 0.0
         held, claimed = maps or (b"", b"")
         if (held, claimed) != (peer.held, peer.claimed) or peer.state is PeerState.UNKNOWN:
             peer.progressed_s = now_s
+        if claimed != peer.claimed:
+            promised = {number for number in numbers_of(claimed) if number in self._open}
+            self.pushes.promised(node, promised, now_s)
         peer.held, peer.claimed = held, claimed
         if maps is None:
             peer.state = PeerState.WITHOUT
@@ -173,19 +187,38 @@ class Swarm:
         state.in_flight -= 1
         return state
 
-    def stored(self, attempt: Attempt, now_s: float) -> None:
+    def stored(self, attempt: Attempt, now_s: float) -> PeerAddress | None:
+        """The attempt brought the chunk. Returns the peer that was about to push it, if any."""
         state = self.end(attempt)
         state.failures = state.busy = 0
-        state.bytes_given += attempt.wanted.chunk.length
-        self._bytes_left -= attempt.wanted.chunk.length
-        self.progressed_s = now_s
-        if isinstance(state, PeerSourceState):
-            state.progressed_s = now_s
+        self._settle(attempt.wanted.number, state, now_s)
+        pusher = self.pushes.came(None, attempt.wanted.number, now_s)
+        return self.peers[pusher].address if pusher in self.peers else None
 
     def again(self, attempt: Attempt) -> None:
         """The attempt ended without the chunk."""
         self.end(attempt)
-        self._missing.add(attempt.wanted)
+        if attempt.wanted.number in self._open:
+            self._missing.add(attempt.wanted)
+
+    def pushed(self, node: NodeId, number: int, now_s: float) -> None:
+        """A peer sent a chunk unasked."""
+        self.pushes.came(node, number, now_s)
+        wanted = self._open.get(number)
+        if wanted is not None and wanted.chunk.id not in self.in_flight:
+            self._missing.remove(wanted)
+        self._settle(number, self.peers[node], now_s)
+
+    def _settle(self, number: int, state: SourceState, now_s: float) -> None:
+        """The chunk is stored; only who was first counts as its source."""
+        if isinstance(state, PeerSourceState):
+            state.progressed_s = now_s
+        wanted = self._open.pop(number, None)
+        if wanted is None:
+            return
+        state.bytes_given += wanted.chunk.length
+        self._bytes_left -= wanted.chunk.length
+        self.progressed_s = now_s
 
     def ban(self, source: Source, reason: str) -> None:
         """Do not use a source any more in this fetch; what waits for a worker is abandoned."""
@@ -199,7 +232,7 @@ class Swarm:
 
     # Views
 
-    def view(self, now_s: float) -> SwarmView:
+    def view(self, now_s: float, push_backlog: int) -> SwarmView:
         threads = self.settings.threads
         queue = threads * limits.QUEUED_PER_THREAD
         origin = self.fixed[Fixed.ORIGIN]
@@ -215,7 +248,12 @@ class Swarm:
                 for peer in self.peers.values()
                 if peer.usable(self.settings.peer_failures_max)
             ],
+            placement=self.placement,
+            expected=self.pushes.expected(now_s),
             origin_slots=threads - origin.in_flight if ready else 0,
+            origin_in_flight=origin.in_flight,
+            push_backlog=push_backlog,
+            stalled=now_s - self.progressed_s > self.settings.claim_timeout_s,
             origin_lacks=self.origin_lacks.keys(),
             threads_free=queue - len(self.in_flight),
             bytes_free=limits.OUTSTANDING_MAX - self._outstanding_bytes,
@@ -240,7 +278,7 @@ class Swarm:
         """Some chunk can come from nowhere, so that waiting is in vain."""
         if now_s - self.began_s < self.settings.expected_s:
             return False
-        peers = self.view(now_s).peers
+        peers = self.view(now_s, 0).peers
         if any(
             peer.state is PeerState.UNKNOWN or is_claimer(peer, now_s, self.settings)
             for peer in peers
@@ -255,8 +293,7 @@ class Swarm:
 
     def missing_chunks(self) -> list[MissingChunk]:
         """Every chunk that is not there, and why not from each source."""
-        wanted = [*self._missing.items, *(a.wanted for a in self.in_flight.values())]
-        wanted.sort(key=lambda item: item.number)
+        wanted = sorted(self._open.values(), key=lambda item: item.number)
         return [MissingChunk(item.chunk.id, self._reasons(item)) for item in wanted]
 
     def _reasons(self, wanted: Wanted) -> Mapping[str, str]:
@@ -277,7 +314,6 @@ def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:
         peer.address.node_id,
         peer.state,
         peer.held,
-        peer.claimed,
         queue - peer.in_flight if ready else 0,
         peer.progressed_s,
         peer.failing,

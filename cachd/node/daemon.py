@@ -131,6 +131,7 @@ class _Parts:
             self._origins,
             config.name,
             incarnation,
+            server.offers,
             peers=self._peers,
             policy=self._policy,
             on_change=self._reporter.changed,

@@ -29,6 +29,7 @@ from cachd.fetch.report import Progress
 from cachd.node.origin_book import OriginBook
 from cachd.node.priority import yield_to_others
 from cachd.peer.directory import PeerAddress
+from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import decode_hint
@@ -70,6 +71,7 @@ class Residency:
         origins: OriginBook,
         node: NodeId,
         incarnation: int,
+        offers: Offers,
         *,
         peers: Callable[[], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
@@ -79,6 +81,7 @@ class Residency:
         self._origins = origins
         self._node = node
         self._incarnation = incarnation
+        self._offers = offers
         self._peers = peers
         self._policy = policy
         self._on_change = on_change
@@ -111,6 +114,7 @@ class Residency:
 
     def forget(self, digest: Digest) -> None:
         """The version was dropped from the cache."""
+        self._offers.forget(digest)
         self._resident.pop(digest, None)
         self._arrivals.pop(digest, None)
 
@@ -210,7 +214,9 @@ class Residency:
             arrival.bytes_local = progress.bytes_local
             tell("fetching")
 
-        fetcher = Fetcher(self._cache, self._origins.find(), self._node, self._incarnation)
+        fetcher = Fetcher(
+            self._cache, self._origins.find(), self._node, self._incarnation, offers=self._offers
+        )
         report = fetcher.fetch(
             manifest,
             decode_hint(documents.hint) if documents.hint else {},

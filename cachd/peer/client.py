@@ -1,4 +1,4 @@
-"""Takes chunks, have-maps and documents from one peer over one connection.
+"""Takes chunks and documents from one peer over one connection, or follows a version there.
 
 Whatever the peer does ends within a bound of time and memory: a connect timeout, a receive
 timeout per system call, a minimum of bytes per window, and lengths checked against what was
@@ -10,10 +10,12 @@ What comes is not verified here: chunks go through cachd.cache.verifier, documen
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 
 from cachd import limits
@@ -28,7 +30,7 @@ from cachd.peer.errors import (
     PeerTooSlow,
     PeerUnreachable,
 )
-from cachd.peer.protocol import GetChunk, GetDocument, GetHave, Malformed, Request, Status
+from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Request, Status
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk
 
@@ -37,6 +39,32 @@ _TIMEVAL = struct.Struct("@ll")
 
 def _ignore(_: int) -> None:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """Bitmaps over the version's distinct chunks: held, and being taken from the origin."""
+
+    held: bytes
+    claimed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The peer pushes this chunk."""
+
+    number: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The peer lives. `known`: whether it knows the version, or is yet to begin with it."""
+
+    known: bool
+
+
+Message = Maps | Unit | Quiet
 
 
 class PeerConnection:
@@ -53,6 +81,8 @@ class PeerConnection:
     ) -> None:
         self.address = address
         self._window_s = progress_window_s
+        self._receive_timeout_ms = round(receive_timeout_s * 1000)
+        self._wakes_at = 1
         try:
             self._socket = socket.create_connection(
                 (address.host, address.port), timeout=connect_timeout_s
@@ -60,6 +90,8 @@ class PeerConnection:
         except OSError as error:
             raise PeerUnreachable(f"peer {address} cannot be reached: {error}") from error
         try:
+            self._poller = select.poll()
+            self._poller.register(self._socket, select.POLLIN)
             self._prepare(receive_timeout_s)
             self._socket.sendall(protocol.encode_hello(incarnation))
             hello = self._receive(protocol.HELLO_BYTES)
@@ -105,17 +137,53 @@ class PeerConnection:
                 )
             self._receive_into(buffer[:length], on_slice)
 
-    def have(self, digest: Digest, chunks: int) -> tuple[bytes, bytes]:
-        """(held, claimed): two bitmaps over the version's `chunks` distinct chunks."""
-        size = (chunks + 7) // 8
+    def follow(self, digest: Digest, held: bytes) -> None:
+        """Ask to be told what the peer holds of a version, and to be sent what it brings in, other
+        than what `held` (a bitmap) names. From here on use `hear`."""
         with self._exchange():
-            length = self._ask(GetHave(digest))
-            if length != 2 * size:
-                raise PeerMisbehaved(
-                    f"peer {self.address} has a map of {length} bytes where {2 * size} are expected"
-                )
-            both = self._receive(length)
-        return both[:size], both[size:]
+            self._socket.sendall(protocol.encode_request(Follow(digest)))
+        self.tell_held(0, held)
+
+    def tell_held(self, first: int, held: bytes) -> None:
+        """The chunks of the bitmap from number `first` on need not be sent any more."""
+        step = protocol.HELD_BITMAP_MAX
+        with self._exchange():
+            for start in range(0, len(held), step):
+                part = held[start : start + step]
+                if any(part):
+                    request = protocol.encode_request(Held(first + 8 * start, part))
+                    self._socket.sendall(request)
+
+    def tell_held_at_once(self, number: int) -> None:
+        """The same of one chunk; from any thread once `follow` has returned. Not told where that
+        would wait: the push is spared if it can be."""
+        held = Held(number & ~7, bytes([1 << (number & 7)]))
+        with contextlib.suppress(OSError):
+            self._socket.send(protocol.encode_request(held), socket.MSG_DONTWAIT)
+
+    def hear(self, chunks: int) -> Message:
+        """The next message about a version of `chunks` distinct chunks. Of a `Unit`, the bytes
+        follow: take them by `receive_unit` at once."""
+        with self._exchange():
+            status, length = protocol.decode_response_header(self._receive_patiently())
+            size = (chunks + 7) // 8
+            match status:
+                case Status.QUIET | Status.NOT_FOUND if not length:
+                    return Quiet(known=status is Status.QUIET)
+                case Status.MAPS if length == 2 * size:
+                    both = self._receive(length)
+                    return Maps(both[:size], both[size:])
+                case Status.UNIT if length > protocol.NUMBER_BYTES:
+                    number = protocol.decode_number(self._receive(protocol.NUMBER_BYTES))
+                    return Unit(number, length - protocol.NUMBER_BYTES)
+            raise PeerMisbehaved(
+                f"peer {self.address} sends {status.name} of {length} bytes to a follower"
+            )
+
+    def receive_unit(self, buffer: memoryview, on_slice: Callable[[int], None] = _ignore) -> None:
+        """The bytes of the unit just heard of: as many as `buffer` has."""
+        with self._exchange():
+            self._receive_into(buffer, on_slice)
 
     def document(self, digest: Digest, kind: DocumentKind, *, bytes_max: int) -> bytes:
         """The document, unverified. Memory grows only with what has arrived."""
@@ -165,6 +233,23 @@ class PeerConnection:
             raise PeerLacks(f"peer {self.address} does not have it")
         raise PeerMisbehaved(f"peer {self.address} refuses a request as malformed")
 
+    def _receive_patiently(self) -> bytes:
+        """The head of the next message, for which a follower waits longer than for an answer."""
+        deadline_s = time.monotonic() + limits.SILENCE_S_MAX
+        while True:
+            self._wait_for(protocol.HEADER_BYTES)
+            try:
+                data = self._socket.recv(protocol.HEADER_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                if time.monotonic() < deadline_s:
+                    continue
+                raise PeerTooSlow(f"peer {self.address} has fallen silent") from None
+            if len(data) == protocol.HEADER_BYTES:
+                return data
+            if not data:
+                raise PeerUnreachable(f"peer {self.address} ended the connection")
+            return data + self._receive(protocol.HEADER_BYTES - len(data))
+
     def _receive(self, count: int) -> bytes:
         data = bytearray(count)
         self._receive_into(memoryview(data), _ignore)
@@ -174,9 +259,10 @@ class PeerConnection:
         filled, total = 0, len(buffer)
         window_began_s, window_filled = time.monotonic(), 0
         while filled < total:
-            piece = buffer[filled : filled + limits.HASH_SLICE]
+            piece = buffer[filled : filled + limits.RECEIVE_STEP]
+            self._wait_for(len(piece))
             try:
-                count = self._socket.recv_into(piece, 0, socket.MSG_WAITALL)
+                count = self._socket.recv_into(piece, 0, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 count = -1  # the receive timeout: nothing came
             if not count:
@@ -194,6 +280,14 @@ class PeerConnection:
                         f"{self._window_s:g} s"
                     )
                 window_began_s, window_filled = now, filled
+
+    def _wait_for(self, count: int) -> None:
+        """Until so many bytes are there, or the receive timeout. A thread that is woken for every
+        packet does little else on a slow link."""
+        if count != self._wakes_at:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._wakes_at = count
+        self._poller.poll(self._receive_timeout_ms)
 
     def _translated(self, error: BaseException) -> BaseException:
         match error:

@@ -15,7 +15,10 @@ import time
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
-from cachd.peer.protocol import GetChunk, GetDocument, GetHave, Malformed, Status
+from cachd.peer.feed import Feed
+from cachd.peer.offers import Offers
+from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Status
+from registry_core.domain.identifiers import Digest
 
 
 class Traffic:
@@ -47,10 +50,16 @@ class _Gone(Exception):
 
 class ServedConnection:
     def __init__(
-        self, accepted: socket.socket, cache: Cache, incarnation: int, traffic: Traffic
+        self,
+        accepted: socket.socket,
+        cache: Cache,
+        offers: Offers,
+        incarnation: int,
+        traffic: Traffic,
     ) -> None:
         self._socket = accepted
         self._cache = cache
+        self._offers = offers
         self._incarnation = incarnation
         self._traffic = traffic
         self.progressed_s = time.monotonic()
@@ -88,15 +97,27 @@ class ServedConnection:
         match request:
             case GetChunk():
                 return self._give_chunk(request)
-            case GetHave(digest):
-                held = self._cache.have(digest)
-                if held is None:
-                    return self._refuse(Status.NOT_FOUND)
-                claimed = self._cache.claims(digest)
-                both = held + claimed.ljust(len(held), b"\0")[: len(held)]
-                return self._send(protocol.encode_response_header(Status.OK, len(both)) + both)
+            case Follow(digest):
+                return self._feed(digest)
             case GetDocument():
                 return self._give_document(request)
+            case Held():
+                return self._refuse(Status.BAD_REQUEST)
+
+    def _feed(self, digest: Digest) -> None:
+        """For the rest of the connection."""
+
+        def send_file(head: bytes, found: OpenChunk) -> None:
+            try:
+                self._send_file(head, found)
+                self._traffic.add(found.length)
+            finally:
+                os.close(found.descriptor)
+
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.FEED_SEND_BUFFER)
+        feed = Feed(self._socket, self._cache, self._offers, digest, self._send, send_file)
+        feed.run()
+        raise _Gone
 
     def _give_chunk(self, request: GetChunk) -> None:
         if not self._traffic.try_slot():
@@ -109,7 +130,8 @@ class ServedConnection:
                 if request.offset + request.length > found.length:
                     return self._refuse(Status.BAD_REQUEST)
                 start = found.offset + request.offset
-                self._send_file(OpenChunk(found.descriptor, start, request.length))
+                part = OpenChunk(found.descriptor, start, request.length)
+                self._send_file(_head_of(part), part)
                 self._traffic.add(request.length)
             finally:
                 os.close(found.descriptor)
@@ -123,16 +145,16 @@ class ServedConnection:
         except FileNotFoundError:
             return self._refuse(Status.NOT_FOUND)
         try:
-            self._send_file(OpenChunk(descriptor, 0, os.fstat(descriptor).st_size))
+            whole = OpenChunk(descriptor, 0, os.fstat(descriptor).st_size)
+            self._send_file(_head_of(whole), whole)
         finally:
             os.close(descriptor)
 
     def _refuse(self, status: Status) -> None:
         self._send(protocol.encode_response_header(status, 0))
 
-    def _send_file(self, part: OpenChunk) -> None:
-        header = protocol.encode_response_header(Status.OK, part.length)
-        self._send(header, socket.MSG_MORE if part.length else 0)
+    def _send_file(self, head: bytes, part: OpenChunk) -> None:
+        self._send(head, socket.MSG_MORE if part.length else 0)
         offset, end = part.offset, part.offset + part.length
         out = self._socket.fileno()
         while offset < end:
@@ -153,3 +175,7 @@ class ServedConnection:
             raise _Gone
         self.progressed_s = time.monotonic()
         return data
+
+
+def _head_of(part: OpenChunk) -> bytes:
+    return protocol.encode_response_header(Status.OK, part.length)

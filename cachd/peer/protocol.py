@@ -1,15 +1,23 @@
-"""The bytes between two nodes. Version 1. All integers big-endian, padding zero.
+"""The bytes between two nodes. Version 2. All integers big-endian, padding zero.
 
 Both ends first send a hello: magic (8), incarnation u64. Then the client sends requests and the
 server answers each, in order; requests may be pipelined.
 
 request    type u8, padding 3, payload length u32, payload
   GET_CHUNK  chunk id 32, offset u32, length u32: a unit of the chunk, usually all of it
-  HAVE       manifest digest 32: which of the version's chunks are held
+  FOLLOW     manifest digest 32: tell what is held of the version, and push what comes
   DOCUMENT   manifest digest 32, kind u8: 0 manifest, 1 bundle, 2 hint
+  HELD       first chunk number u32, bitmap of up to 60 bytes from there on: do not push these.
+             Only while following; not answered
 response   status u8, padding 3, payload length u32, payload
-  of HAVE    two bitmaps of equal length over the manifest's distinct chunks, least significant
+
+FOLLOW is the last request of a connection that is answered, by messages without end. They have the
+form of responses:
+  MAPS       two bitmaps of equal length over the manifest's distinct chunks, least significant
              bit first: held and verified; being taken from the origin right now
+  UNIT       chunk number u32, then the whole chunk
+  NOT_FOUND  the version is not known here yet
+  QUIET      nothing new
 
 Pure: bytes in, values out. `Malformed` means that the other end does not speak this protocol.
 """
@@ -18,6 +26,7 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cachd import limits
@@ -25,17 +34,20 @@ from cachd.cache.documents import DocumentKind
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.limits import CHUNK_MAX
 
-MAGIC = b"CACHDP1\0"
+MAGIC = b"CACHDP2\0"
 INCARNATION_MAX = (1 << 64) - 1
 
 _HELLO = struct.Struct(">8sQ")
 _HEADER = struct.Struct(">B3sI")
 _GET_CHUNK = struct.Struct(">32sII")
 _DOCUMENT = struct.Struct(">32sB")
+_NUMBER = struct.Struct(">I")
 _PADDING = b"\0\0\0"
 
 HELLO_BYTES = _HELLO.size
 HEADER_BYTES = _HEADER.size
+NUMBER_BYTES = _NUMBER.size
+HELD_BITMAP_MAX = limits.REQUEST_PAYLOAD_MAX - NUMBER_BYTES
 
 
 class Malformed(ValueError):
@@ -44,8 +56,9 @@ class Malformed(ValueError):
 
 class RequestType(enum.IntEnum):
     GET_CHUNK = 1
-    HAVE = 2
+    FOLLOW = 2
     DOCUMENT = 3
+    HELD = 4
 
 
 class Status(enum.IntEnum):
@@ -53,6 +66,9 @@ class Status(enum.IntEnum):
     NOT_FOUND = 1
     BUSY = 2
     BAD_REQUEST = 3
+    MAPS = 4
+    UNIT = 5
+    QUIET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class GetChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class GetHave:
+class Follow:
     digest: Digest
 
 
@@ -75,7 +91,23 @@ class GetDocument:
     kind: DocumentKind
 
 
-Request = GetChunk | GetHave | GetDocument
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Chunks that the follower holds: `bitmap` from number `first` on, at most HELD_BITMAP_MAX
+    bytes of it."""
+
+    first: int
+    bitmap: bytes
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        for place, byte in enumerate(self.bitmap):
+            for bit in range(8):
+                if byte >> bit & 1:
+                    yield self.first + 8 * place + bit
+
+
+Request = GetChunk | Follow | GetDocument | Held
 
 
 def encode_hello(incarnation: int) -> bytes:
@@ -94,8 +126,10 @@ def encode_request(request: Request) -> bytes:
     match request:
         case GetChunk(chunk_id, offset, length):
             kind, payload = RequestType.GET_CHUNK, _GET_CHUNK.pack(chunk_id.raw, offset, length)
-        case GetHave(digest):
-            kind, payload = RequestType.HAVE, digest.raw
+        case Follow(digest):
+            kind, payload = RequestType.FOLLOW, digest.raw
+        case Held(first, bitmap):
+            kind, payload = RequestType.HELD, _NUMBER.pack(first) + bitmap
         case GetDocument(digest, document):
             kind, payload = RequestType.DOCUMENT, _DOCUMENT.pack(digest.raw, document)
     return _HEADER.pack(kind, _PADDING, len(payload)) + payload
@@ -119,8 +153,10 @@ def decode_request(kind: int, payload: bytes) -> Request:
                 if not 1 <= length <= CHUNK_MAX or offset + length > CHUNK_MAX:
                     raise Malformed("a unit lies outside of any chunk")
                 return GetChunk(ChunkId(raw), offset, length)
-            case RequestType.HAVE if len(payload) == 32:
-                return GetHave(Digest(payload))
+            case RequestType.FOLLOW if len(payload) == 32:
+                return Follow(Digest(payload))
+            case RequestType.HELD if len(payload) > NUMBER_BYTES:
+                return Held(decode_number(payload[:NUMBER_BYTES]), payload[NUMBER_BYTES:])
             case RequestType.DOCUMENT:
                 raw, document = _DOCUMENT.unpack(payload)
                 return GetDocument(Digest(raw), DocumentKind(document))
@@ -139,3 +175,11 @@ def decode_response_header(header: bytes | memoryview) -> tuple[Status, int]:
     if padding != _PADDING or status not in Status.__members__.values():
         raise Malformed(f"a response header is damaged: {bytes(header)!r}")
     return Status(status), length
+
+
+def encode_number(number: int) -> bytes:
+    return _NUMBER.pack(number)
+
+
+def decode_number(data: bytes) -> int:
+    return int(_NUMBER.unpack(data)[0])

@@ -18,6 +18,7 @@ from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.peer.connection import ServedConnection, Traffic
 from cachd.peer.errors import NotTrusted, PeerUnreachable
+from cachd.peer.offers import Offers
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 
 
@@ -32,11 +33,13 @@ class PeerServer:
         port: int = 0,
         trusted: TrustedNetworks = LOOPBACK_ONLY,
         incarnation: int,
+        offers: Offers | None = None,
         upload_slots: int = limits.SERVER_UPLOAD_SLOTS,
         connections_max: int = limits.SERVER_CONNECTIONS_MAX,
         idle_timeout_s: float = limits.SERVER_IDLE_TIMEOUT_S,
         send_timeout_s: float = limits.SERVER_SEND_STEP_TIMEOUT_S,
     ) -> None:
+        self.offers = offers or Offers()
         self._cache = cache
         self._incarnation = incarnation
         self._connections_max = connections_max
@@ -99,7 +102,9 @@ class PeerServer:
                 accepted.close()
 
     def _admit(self, accepted: socket.socket) -> None:
-        connection = ServedConnection(accepted, self._cache, self._incarnation, self._traffic)
+        connection = ServedConnection(
+            accepted, self._cache, self.offers, self._incarnation, self._traffic
+        )
         thread = threading.Thread(
             target=self._serve, args=(connection,), name="cachd-peer-serve", daemon=True
         )

@@ -27,7 +27,7 @@ SCHEMA_BYTES_MAX = 64 * KIB
 CHANGED_FIELDS_MAX = 128
 
 # Chunks: fixed when the first version of a model is pushed, then kept along its line.
-CHUNK_SMALL = 1 * MIB
+CHUNK_SMALL = 256 * KIB
 CHUNK_DEFAULT = 4 * MIB
 CHUNK_LARGE = 8 * MIB
 CHUNK_MAX = CHUNK_LARGE

@@ -114,15 +114,6 @@ def test_have_is_a_bitmap_in_the_order_of_distinct_chunks(cache: Cache) -> None:
     assert cache.have(Digest(bytes(32))) is None
 
 
-def test_claims_are_told_until_taken_back(cache: Cache) -> None:
-    manifest, _ = make_version(FILES)
-    assert cache.claims(manifest.digest) == b""
-    cache.announce_claims(manifest.digest, b"\x05")
-    assert cache.claims(manifest.digest) == b"\x05"
-    cache.announce_claims(manifest.digest, b"\x00")
-    assert cache.claims(manifest.digest) == b""
-
-
 def test_a_sibling_version_finds_what_it_shares(cache: Cache) -> None:
     first, chunks = make_version(FILES)
     fill(cache, first, chunks)

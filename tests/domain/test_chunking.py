@@ -91,12 +91,12 @@ def test_a_changed_tensor_changes_only_its_own_chunks(
 @pytest.mark.parametrize(
     ("version_bytes", "chunk_bytes"),
     [
-        (0, 1), (256 * limits.MIB - 1, 1), (256 * limits.MIB, 4), (8 * limits.GIB, 4),
-        (8 * limits.GIB + 1, 8), (1 << 45, 8),
+        (0, 256), (256 * limits.MIB - 1, 256), (256 * limits.MIB, 4096), (8 * limits.GIB, 4096),
+        (8 * limits.GIB + 1, 8192), (1 << 45, 8192),
     ],
 )  # fmt: skip
 def test_chunk_size_by_size_of_version(version_bytes: int, chunk_bytes: int) -> None:
-    assert chunk_bytes_for(version_bytes) == chunk_bytes * limits.MIB
+    assert chunk_bytes_for(version_bytes) == chunk_bytes * limits.KIB
 
 
 def assert_covers(spans: list[Span], start: int, end: int) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from registry_core.domain import limits
 from tests.system.rig import Rig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
-MIB = 1 << 20
-CHUNKS = 160
+CHUNK = limits.CHUNK_SMALL
+CHUNKS = 640
 
 
 def marked(partials: Path) -> int:
@@ -25,7 +26,7 @@ def damage_one_marked_chunk(partials: Path, rng: random.Random) -> None:
     (marks,) = partials.glob("*.have")
     chunk = rng.choice([n for n, mark in enumerate(marks.read_bytes()) if mark])
     with marks.with_suffix("").open("r+b") as file:
-        file.seek(chunk * MIB + rng.randrange(MIB))
+        file.seek(chunk * CHUNK + rng.randrange(CHUNK))
         (byte,) = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte ^ 1 << rng.randrange(8)]))
@@ -35,11 +36,11 @@ def test_a_node_killed_twice_fetches_each_chunk_once(rig: Rig, tmp_path: Path, s
     rng = random.Random(seed)
     model = tmp_path / "model"
     model.mkdir()
-    content = np.random.default_rng(seed).bytes(CHUNKS * MIB)
+    content = np.random.default_rng(seed).bytes(CHUNKS * CHUNK)
     (model / "weights.bin").write_bytes(content)
     with rig.connect() as registry:
         pushed = registry.push(model, "m").version
-        assert pushed.chunk_bytes == MIB
+        assert pushed.chunk_bytes == CHUNK
         registry.promote("m@production", 1)
     cache = rig.folder / "n1" / "cache"
     kept = 0
@@ -59,6 +60,6 @@ def test_a_node_killed_twice_fetches_each_chunk_once(rig: Rig, tmp_path: Path, s
     damage_one_marked_chunk(cache / "partial", rng)
     rig.start_node("n1")
     stage = rig.wait_serving("n1", 1)
-    assert stage["bytes_from_origin"] == (CHUNKS - kept + 1) * MIB
+    assert stage["bytes_from_origin"] == (CHUNKS - kept + 1) * CHUNK
     (served,) = cache.glob("versions/*/weights.bin")
     assert served.read_bytes() == content

@@ -77,7 +77,7 @@ class Node:
 def node(root: Path, origin: Origin | None, settings: FetchSettings = SETTINGS) -> Iterator[Node]:
     """A node named as its folder."""
     with Cache.open(root) as cache, PeerServer(cache, incarnation=1) as server:
-        fetcher = Fetcher(cache, origin, NodeId(root.name), 1, settings)
+        fetcher = Fetcher(cache, origin, NodeId(root.name), 1, settings, server.offers)
         yield Node(root.name, cache, server, fetcher)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
@@ -12,15 +13,24 @@ from pathlib import Path
 import pytest
 
 from cachd.cache.cache import Cache
+from cachd.cache.verifier import verify
 from cachd.fetch.errors import FetchCancelled, FetchFailed
 from cachd.fetch.report import FetchReport, Progress
 from cachd.peer import protocol
-from cachd.peer.protocol import GetChunk, GetHave, Status
+from cachd.peer.protocol import Follow, GetChunk, Status
 from registry_core.origin.store import Origin
 from tests.cache.test_cache import FILES, content
 from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
 from tests.fetch.rig import SETTINGS, Node, node, nodes, pack_file, put_packs
-from tests.peer.rig import Script, greet, read_request, scripted_peer, wait_until
+from tests.peer.rig import (
+    Script,
+    greet,
+    maps_message,
+    read_request,
+    scripted_peer,
+    unit_message,
+    wait_until,
+)
 
 ONE = {"weights.bin": random_bytes(40 * CHUNK + 100, 5), "config.json": b"{}"}
 ONE_BYTES = sum(map(len, ONE.values()))
@@ -183,10 +193,9 @@ def lying(answer: Callable[[socket.socket, GetChunk], None], count: int) -> Scri
         greet(connection)
         while True:
             request = read_request(connection)
-            if isinstance(request, GetHave):
+            if isinstance(request, Follow):
                 size = (count + 7) // 8
-                maps = held.to_bytes(size, "little") + bytes(size)
-                connection.sendall(protocol.encode_response_header(Status.OK, len(maps)) + maps)
+                connection.sendall(maps_message(held.to_bytes(size, "little"), bytes(size)))
             elif isinstance(request, GetChunk):
                 answer(connection, request)
 
@@ -250,6 +259,60 @@ def test_a_peer_that_lies_costs_no_more_than_time(
         assert content(alone.cache.publish(manifest)) == ONE
 
 
+def pushing(*messages: bytes) -> Script:
+    """Claims all of the version, sends these to who follows it, and then nothing more."""
+
+    def script(connection: socket.socket) -> None:
+        greet(connection)
+        while True:
+            if isinstance(read_request(connection), Follow):
+                connection.sendall(b"".join(messages))
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "pushed",
+    [
+        pytest.param(unit_message(3, bytes(CHUNK)), id="wrong bytes"),
+        pytest.param(unit_message(3, bytes(CHUNK - 1)), id="too little"),
+        pytest.param(unit_message(3, bytes(CHUNK + 1)), id="too much"),
+        pytest.param(unit_message(10_000, bytes(CHUNK)), id="a chunk that the version lacks"),
+        pytest.param(b"\xff" * 1000, id="garbage"),
+    ],
+)
+def test_a_peer_that_pushes_what_is_wrong_is_found_out(
+    tmp_path: Path, origin: Origin, pushed: bytes
+) -> None:
+    manifest, chunks = make_version(ONE)
+    places = put_packs(origin, manifest, chunks)
+    size = (len(manifest.unique_chunks) + 7) // 8
+    liar = pushing(maps_message(bytes(size), b"\xff" * size), pushed)
+    with scripted_peer(liar) as address, node(tmp_path / "a", origin) as alone:
+        report = alone.fetch(manifest, places, [address])
+        assert report.bytes_from_origin == ONE_BYTES
+        assert [c.source for c in report.complaints] == ["peer"]
+        assert content(alone.cache.publish(manifest)) == ONE
+
+
+def test_pushed_chunks_are_taken_and_counted(tmp_path: Path, origin: Origin) -> None:
+    """One of them twice, and one that this node has already."""
+    manifest, chunks = make_version(ONE)
+    places = put_packs(origin, manifest, chunks)
+    size = (len(manifest.unique_chunks) + 7) // 8
+    numbered = list(manifest.unique_chunks.values())
+    pushed = [unit_message(n, chunks[numbered[n].id]) for n in (5, 6, 6)]
+    peer = pushing(maps_message(bytes(size), b"\xe0" + bytes(size - 1)), *pushed)
+    with scripted_peer(peer) as address, node(tmp_path / "a", origin) as alone:
+        alone.cache.begin(manifest)
+        alone.cache.store(verify(numbered[5], chunks[numbered[5].id]))
+        report = alone.fetch(manifest, places, [address])
+        assert report.bytes_from_peers == numbered[6].length
+        assert report.bytes_from_origin == ONE_BYTES - numbered[5].length - numbered[6].length
+        assert report.complaints == ()
+        assert content(alone.cache.publish(manifest)) == ONE
+
+
 def test_without_an_origin_the_failure_names_the_liar(tmp_path: Path) -> None:
     manifest, _ = make_version(ONE)
     with (
@@ -310,10 +373,9 @@ def test_a_node_that_got_stuck_with_its_claims_is_not_waited_for(
     def script(connection: socket.socket) -> None:
         greet(connection)
         size = (count + 7) // 8
-        maps = bytes(size) + b"\xff" * size
         while True:
-            read_request(connection)
-            connection.sendall(protocol.encode_response_header(Status.OK, len(maps)) + maps)
+            if isinstance(read_request(connection), Follow):
+                connection.sendall(maps_message(bytes(size), b"\xff" * size))
 
     with scripted_peer(script) as stuck, node(tmp_path / "a", origin) as alone:
         began_s = time.monotonic()
@@ -321,6 +383,28 @@ def test_a_node_that_got_stuck_with_its_claims_is_not_waited_for(
         waited_s = time.monotonic() - began_s
     assert report.bytes_from_origin == ONE_BYTES
     assert waited_s >= SETTINGS.claim_timeout_s
+
+
+def test_a_node_that_only_seems_to_get_on_is_not_waited_for_either(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """A peer whose maps change all the time, and that neither claims nor gives anything."""
+    manifest, chunks = make_version(ONE)
+    places = put_packs(origin, manifest, chunks)
+    size = (len(manifest.unique_chunks) + 7) // 8
+
+    def script(connection: socket.socket) -> None:
+        greet(connection)
+        if not isinstance(read_request(connection), Follow):
+            return
+        for change in itertools.cycle((b"\x00", b"\x01")):
+            connection.sendall(maps_message(bytes(size), bytes(size - 1) + change))
+            time.sleep(0.05)  # it is this going on that is tested
+
+    with scripted_peer(script) as liar, node(tmp_path / "a", origin) as alone:
+        report = alone.fetch(manifest, places, [liar])
+        assert report.bytes_from_origin == ONE_BYTES
+        assert content(alone.cache.publish(manifest)) == ONE
 
 
 def test_cancelling_keeps_what_is_verified(tmp_path: Path, origin: Origin) -> None:
@@ -336,7 +420,7 @@ def test_cancelling_keeps_what_is_verified(tmp_path: Path, origin: Origin) -> No
 
         with pytest.raises(FetchCancelled, match="again"):
             alone.fetcher.fetch(manifest, places, list, cancel, stop)
-        assert alone.cache.claims(manifest.digest) == b""
+        assert alone.server.offers.claims(manifest.digest) == b""
         report = alone.fetch(manifest, places)
         assert report.bytes_from_origin < 32 << 20
         alone.cache.publish(manifest)

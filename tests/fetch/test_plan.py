@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachd import limits
-from cachd.fetch.placement import owner
+from cachd.fetch.placement import GROUPS_MAX, Placement
 from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, SwarmView, Wanted, holds, plan
 from cachd.fetch.settings import FetchSettings
 from registry_core.domain.identifiers import ChunkId, NodeId
@@ -34,7 +34,7 @@ def bitmap(*numbers: int) -> bytes:
 
 
 def peer(node: NodeId, *held: int, **changes: Any) -> PeerView:
-    given_ = {"claimed": b"", "slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
+    given_ = {"slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
     return PeerView(node=node, held=bitmap(*held), **{**given_, **changes})
 
 
@@ -46,7 +46,12 @@ def view(count: int, *peers: PeerView, **changes: Any) -> SwarmView:
         "missing": [wanted(number) for number in range(count)],
         "local": frozenset(),
         "peers": peers,
+        "placement": Placement([wanted(number).chunk.id for number in range(128)]),
+        "expected": frozenset(),
         "origin_slots": 4,
+        "origin_in_flight": 0,
+        "push_backlog": 0,
+        "stalled": False,
         "origin_lacks": frozenset(),
         "threads_free": 8,
         "bytes_free": limits.OUTSTANDING_MAX,
@@ -122,10 +127,14 @@ def test_each_chunk_that_nobody_has_is_claimed_by_exactly_one_node() -> None:
     claimed: Counter[int] = Counter()
     for node in everybody:
         others = [peer(other) for other in everybody if other != node]
-        seen = view(100, *others, self_id=node, origin_slots=100, threads_free=100)
-        claimed.update(a.wanted.number for a in planned(seen) if a.source is Fixed.ORIGIN)
+        missing = [wanted(number) for number in range(100)]
+        # Not so far behind as to claim nothing, and too far to help the others.
+        while made := planned(view(0, *others, self_id=node, missing=missing, push_backlog=2)):
+            assert {a.source for a in made} == {Fixed.ORIGIN}
+            claimed.update(a.wanted.number for a in made)
+            missing = [one for one in missing if one not in {a.wanted for a in made}]
     assert set(claimed.values()) == {1}
-    assert len(claimed) >= 64, "bounded by what may be outstanding"
+    assert len(claimed) == 100
 
 
 def test_a_node_without_progress_loses_its_share() -> None:
@@ -135,11 +144,12 @@ def test_a_node_without_progress_loses_its_share() -> None:
 
 def test_a_node_that_is_expected_to_begin_keeps_its_share_for_a_moment() -> None:
     idle = peer(NODES[0], state=PeerState.WITHOUT)
-    ours = {n for n in range(4) if owner(wanted(n).chunk.id, [SELF, NODES[0]]) == SELF}
-    early = view(4, idle, now_s=0.4)
-    assert by_source(planned(early)).get(Fixed.ORIGIN, set()) == ours
-    assert len(ours) < 4
-    assert len(planned(view(4, idle, now_s=0.6))) == 4
+    early = view(20, idle, now_s=0.4)
+    owners = early.placement.owners([SELF, NODES[0]])
+    ours = {n for n in range(20) if owners.of(n) == SELF}
+    assert by_source(planned(early))[Fixed.ORIGIN] < ours
+    later = view(0, idle, missing=[wanted(n) for n in range(20) if n not in ours], now_s=0.6)
+    assert len(planned(later)) == 4
 
 
 def test_the_origin_waits_for_first_answers() -> None:
@@ -148,9 +158,12 @@ def test_the_origin_waits_for_first_answers() -> None:
     assert len(planned(view(4, silent, now_s=0.4))) == 4
 
 
-def test_what_a_live_peer_has_claimed_is_waited_for() -> None:
-    claiming = peer(NODES[0], claimed=bitmap(*range(8)))
-    assert planned(view(8, claiming)) == []
+def test_when_nothing_comes_a_node_helps_itself() -> None:
+    owners = view(0).placement.owners([SELF, NODES[0]])
+    theirs = [wanted(n) for n in range(40) if owners.of(n) == NODES[0]][:2]
+    assert planned(view(0, peer(NODES[0]), missing=theirs)) == []
+    helped = planned(view(0, peer(NODES[0]), missing=theirs, stalled=True))
+    assert [a.source for a in helped] == [Fixed.ORIGIN, Fixed.ORIGIN]
 
 
 def test_what_the_origin_lacks_is_not_asked_of_it() -> None:
@@ -165,15 +178,52 @@ def test_outstanding_bytes_are_bounded() -> None:
 
 def test_a_huge_version_is_planned_on_a_sample() -> None:
     missing = [wanted(n) for n in range(3 * limits.PLAN_WINDOW_CHUNKS)]
-    assert len(planned(view(0, missing=missing))) == 4
+    placement = Placement([one.chunk.id for one in missing])
+    assert len(planned(view(0, missing=missing, placement=placement))) == 4
 
 
-def test_rendezvous_moves_only_the_share_of_the_node_that_left() -> None:
-    chunks = [wanted(n).chunk.id for n in range(500)]
-    before = {chunk: owner(chunk, NODES) for chunk in chunks}
-    after = {chunk: owner(chunk, NODES[:-1]) for chunk in chunks}
-    assert all(after[c] == node for c, node in before.items() if node != NODES[-1])
-    assert min(Counter(before.values()).values()) > 80
+def test_shares_are_even_and_mostly_stay_when_a_node_leaves() -> None:
+    placement = Placement([wanted(n).chunk.id for n in range(500)])
+    before = placement.owners(NODES)
+    assert set(Counter(before.of(n) for n in range(500)).values()) == {125}
+    assert [before.of(n) for n in range(500)] == [
+        placement.owners(NODES[::-1]).of(n) for n in range(500)
+    ], "in whatever order nodes are known"
+    after = placement.owners(NODES[:-1])
+    stayed = sum(after.of(n) == before.of(n) for n in range(500) if before.of(n) != NODES[-1])
+    assert stayed > 250
+
+
+def test_chunks_of_a_huge_version_are_placed_in_groups() -> None:
+    count = 3 * GROUPS_MAX - 1
+    owners = Placement([wanted(n).chunk.id for n in range(count)]).owners(NODES)
+    assert owners.of(0) == owners.of(2)
+    assert {owners.of(n) for n in range(count)} == set(NODES)
+
+
+def test_what_will_be_pushed_is_not_asked_for() -> None:
+    holder = peer(NODES[0], 0, 1, state=PeerState.FILLING)
+    assert by_source(planned(view(2, holder, expected={0})))[NODES[0]] == {1}
+
+
+def test_a_region_asks_its_origin_for_so_much_at_once() -> None:
+    others = [peer(NodeId(f"n{n}")) for n in range(2 * limits.ORIGIN_AT_ONCE)]
+    seen = view(100, *others, threads_free=64, origin_slots=64)
+    assert len(planned(seen)) == 1
+    assert planned(view(100, *others, origin_in_flight=1)) == []
+
+
+def test_who_is_behind_in_pushing_claims_no_more() -> None:
+    assert planned(view(20, push_backlog=limits.PUSH_BACKLOG_MAX)) == []
+
+
+def test_who_has_claimed_its_share_helps_who_is_behind() -> None:
+    owners = view(0).placement.owners([SELF, NODES[0]])
+    theirs = [wanted(n) for n in range(40) if owners.of(n) == NODES[0]]
+    claims = planned(view(0, peer(NODES[0]), missing=theirs))
+    assert [a.source for a in claims] == [Fixed.ORIGIN]
+    assert planned(view(0, peer(NODES[0]), missing=theirs[:2])) == [], "but not for its last ones"
+    assert planned(view(0, peer(NODES[0]), missing=theirs, push_backlog=2)) == []
 
 
 peers_strategy = st.lists(
@@ -181,7 +231,6 @@ peers_strategy = st.lists(
         peer,
         node=st.just(NODES[0]),
         state=st.sampled_from(PeerState),
-        claimed=st.binary(max_size=3),
         slots_free=st.integers(0, 5),
         progressed_s=st.floats(0, 100),
         failing=st.booleans(),
@@ -215,7 +264,6 @@ def test_rules_that_always_hold(
             NODES[n],
             *held[n],
             state=p.state,
-            claimed=p.claimed,
             slots_free=p.slots_free,
             progressed_s=p.progressed_s,
             failing=p.failing,

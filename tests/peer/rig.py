@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from cachd.peer import protocol
 from cachd.peer.directory import PeerAddress
+from cachd.peer.protocol import Status
 from registry_core.domain.identifiers import NodeId
 
 Script = Callable[[socket.socket], None]
@@ -69,6 +70,19 @@ def read_request(connection: socket.socket) -> protocol.Request:
         raise OSError("the client went away")
     kind, length = protocol.decode_request_header(header)
     return protocol.decode_request(kind, connection.recv(length, socket.MSG_WAITALL))
+
+
+def maps_message(held: bytes, claimed: bytes) -> bytes:
+    """What a follower is told of a version."""
+    both = held + claimed
+    return protocol.encode_response_header(Status.MAPS, len(both)) + both
+
+
+def unit_message(number: int, data: bytes) -> bytes:
+    """A chunk that is pushed to a follower."""
+    length = protocol.NUMBER_BYTES + len(data)
+    head = protocol.encode_response_header(Status.UNIT, length)
+    return head + protocol.encode_number(number) + data
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:

@@ -10,13 +10,21 @@ import pytest
 
 from cachd.cache.documents import DocumentKind
 from cachd.peer import protocol
-from cachd.peer.client import PeerConnection
+from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerError, PeerMisbehaved, PeerTooSlow, PeerUnreachable
 from cachd.peer.protocol import Status
 from registry_core.domain.identifiers import Digest
 from tests.cache.versions import chunk_of, random_bytes
-from tests.peer.rig import Script, address, greet, read_request, scripted_peer
+from tests.peer.rig import (
+    Script,
+    address,
+    greet,
+    maps_message,
+    read_request,
+    scripted_peer,
+    unit_message,
+)
 
 DATA = random_bytes(300_000, 3)
 CHUNK = chunk_of(DATA)
@@ -134,11 +142,37 @@ def test_nobody_there() -> None:
 @pytest.mark.parametrize("length", [3, 5, 2_000_000])
 def test_a_map_of_the_wrong_length_is_refused(length: int) -> None:
     with (
-        scripted_peer(answering(header(length) + bytes(min(length, 64)))) as peer,
+        scripted_peer(answering(header(length, Status.MAPS) + bytes(min(length, 64)))) as peer,
         connect(peer) as connection,
-        pytest.raises(PeerMisbehaved),
     ):
-        connection.have(DIGEST, 16)
+        connection.follow(DIGEST, b"")
+        with pytest.raises(PeerMisbehaved, match="MAPS"):
+            connection.hear(16)
+        assert connection.closed
+
+
+def test_a_follower_hears_maps_units_and_quiet() -> None:
+    said = (
+        header(0, Status.NOT_FOUND) + maps_message(b"\x03", b"\x04") + header(0, Status.QUIET)
+        + unit_message(2, DATA)
+    )  # fmt: skip
+    with scripted_peer(answering(said)) as peer, connect(peer) as connection:
+        connection.follow(DIGEST, b"")
+        assert connection.hear(8) == Quiet(known=False)
+        assert connection.hear(8) == Maps(b"\x03", b"\x04")
+        assert connection.hear(8) == Quiet(known=True)
+        assert connection.hear(8) == Unit(2, len(DATA))
+        buffer = memoryview(bytearray(len(DATA)))
+        connection.receive_unit(buffer)
+        assert bytes(buffer) == DATA
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.BUSY, Status.BAD_REQUEST])
+def test_a_follower_is_not_answered_like_others(status: Status) -> None:
+    with scripted_peer(answering(header(4, status))) as peer, connect(peer) as connection:
+        connection.follow(DIGEST, b"")
+        with pytest.raises(PeerMisbehaved, match="follower"):
+            connection.hear(8)
 
 
 def test_an_announced_length_takes_no_memory() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cachd import limits
 from cachd.cache.documents import DocumentKind
 from cachd.peer import protocol
-from cachd.peer.protocol import GetChunk, GetDocument, GetHave, Malformed, Request, Status
+from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Request, Status
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.limits import CHUNK_MAX
 
@@ -18,10 +18,11 @@ ID = bytes(range(32))
 GOLDEN: list[tuple[Request, str]] = [
     (GetChunk(ChunkId(ID), 0, 4 << 20), "0100000000000028" + ID.hex() + "0000000000400000"),
     (GetChunk(ChunkId(ID), 65536, 1), "0100000000000028" + ID.hex() + "0001000000000001"),
-    (GetHave(Digest(ID)), "0200000000000020" + ID.hex()),
+    (Follow(Digest(ID)), "0200000000000020" + ID.hex()),
     (GetDocument(Digest(ID), DocumentKind.MANIFEST), "0300000000000021" + ID.hex() + "00"),
     (GetDocument(Digest(ID), DocumentKind.BUNDLE), "0300000000000021" + ID.hex() + "01"),
     (GetDocument(Digest(ID), DocumentKind.HINT), "0300000000000021" + ID.hex() + "02"),
+    (Held(480, b"\x01\x80"), "0400000000000006" + "000001e0" + "0180"),
 ]
 
 
@@ -34,9 +35,13 @@ def test_requests(request_: Request, golden: str) -> None:
     assert protocol.decode_request(kind, data[protocol.HEADER_BYTES :]) == request_
 
 
+def test_held_names_the_chunks_of_its_bitmap() -> None:
+    assert list(Held(480, b"\x01\x80").numbers) == [480, 495]
+
+
 def test_hello() -> None:
     data = protocol.encode_hello(0x0102030405060708)
-    assert data.hex() == "4341434844503100" + "0102030405060708"
+    assert data.hex() == "4341434844503200" + "0102030405060708"
     assert protocol.decode_hello(data) == 0x0102030405060708
     with pytest.raises(Malformed, match="hello"):
         protocol.decode_hello(b"HTTP/1.1 400 Bad")
@@ -49,6 +54,9 @@ def test_hello() -> None:
         (Status.NOT_FOUND, 0, "0100000000000000"),
         (Status.BUSY, 0, "0200000000000000"),
         (Status.BAD_REQUEST, 0, "0300000000000000"),
+        (Status.MAPS, 64, "0400000000000040"),
+        (Status.UNIT, (256 << 10) + 4, "0500000000040004"),
+        (Status.QUIET, 0, "0600000000000000"),
     ],
 )
 def test_response_headers(status: Status, length: int, golden: str) -> None:
@@ -57,7 +65,7 @@ def test_response_headers(status: Status, length: int, golden: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", ["0400000000000000", "ff00000000000000", "0000010000000000", "0001000000000000"]
+    "header", ["0700000000000000", "ff00000000000000", "0000010000000000", "0001000000000000"]
 )
 def test_a_damaged_response_header_is_refused(header: str) -> None:
     with pytest.raises(Malformed):
@@ -74,7 +82,8 @@ def test_a_damaged_or_overlong_request_header_is_refused(header: str) -> None:
     ("kind", "payload"),
     [
         (0, b""),
-        (4, ID),
+        (4, bytes(4)),
+        (5, ID),
         (1, ID),
         (1, ID + bytes(8)),
         (1, ID + bytes(4) + (CHUNK_MAX + 1).to_bytes(4, "big")),

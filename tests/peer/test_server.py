@@ -14,12 +14,14 @@ from cachd.cache.cache import Cache
 from cachd.cache.documents import DocumentKind
 from cachd.cache.verifier import verify
 from cachd.peer import protocol
-from cachd.peer.client import PeerConnection
+from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.errors import NotTrusted, PeerBusy, PeerLacks, PeerUnreachable
-from cachd.peer.protocol import GetChunk, Status
+from cachd.peer.protocol import Follow, GetChunk, Status
 from cachd.peer.server import PeerServer
+from cachd.peer.trusted import TrustedNetworks
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Chunk
+from registry_core.errors import InvalidInput
 from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
 from tests.peer.rig import address, wait_until
 
@@ -61,7 +63,6 @@ def test_chunks_maps_and_documents(server: PeerServer) -> None:
     manifest, chunks = make_version(FILES)
     with PeerConnection(address(server.port)) as peer:
         assert peer.incarnation == 42
-        assert peer.have(manifest.digest, 6) == (b"\x3f", b"\0")
         for chunk in manifest.unique_chunks.values():
             assert get(peer, chunk) == chunks[chunk.id]
         documents = [
@@ -71,19 +72,95 @@ def test_chunks_maps_and_documents(server: PeerServer) -> None:
     wait_until(lambda: server.bytes_sent == sum(map(len, FILES.values())), "counting")
 
 
-def test_a_filling_version_is_offered_with_its_claims(server: PeerServer, cache: Cache) -> None:
-    manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
+def test_a_follower_of_a_whole_version_is_told_so(server: PeerServer) -> None:
+    manifest, _ = make_version(FILES)
     with PeerConnection(address(server.port)) as peer:
-        with pytest.raises(PeerLacks):
-            peer.have(manifest.digest, 9)
+        peer.follow(manifest.digest, b"")
+        assert peer.hear(6) == Quiet(known=True)
+        assert peer.hear(6) == Maps(b"\x3f", b"\0")
+
+
+def test_a_version_is_offered_while_it_is_filled(server: PeerServer, cache: Cache) -> None:
+    manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
+    with (
+        PeerConnection(address(server.port)) as follower,
+        PeerConnection(address(server.port)) as other,
+    ):
+        follower.follow(manifest.digest, b"")
+        assert follower.hear(9) == Quiet(known=False)
         missing = cache.begin(manifest).missing
+        server.offers.begin(manifest.digest)
+        assert follower.hear(9) == Maps(b"\0\0", b"\0\0")
+        server.offers.claim(manifest.digest, b"\x04\x01")
+        assert follower.hear(9) == Maps(b"\0\0", b"\x04\x01")
         cache.store(verify(missing[8], chunks[missing[8].id]))
-        cache.announce_claims(manifest.digest, b"\x04\x00")
-        assert peer.have(manifest.digest, 9) == (b"\x00\x01", b"\x04\x00")
-        assert get(peer, missing[8]) == chunks[missing[8].id]
+        assert follower.hear(9) == Maps(b"\x00\x01", b"\x04\x01")
+        assert get(other, missing[8]) == chunks[missing[8].id]
         with pytest.raises(PeerLacks):
-            get(peer, missing[0])
-        assert get(peer, missing[8]) == chunks[missing[8].id], "the connection goes on"
+            get(other, missing[0])
+        assert get(other, missing[8]) == chunks[missing[8].id], "the connection goes on"
+
+
+def hear_units(follower: PeerConnection, chunks: int, count: int) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    while len(found) < count:
+        message = follower.hear(chunks)
+        if isinstance(message, Unit):
+            buffer = memoryview(bytearray(message.length))
+            follower.receive_unit(buffer)
+            found[message.number] = bytes(buffer)
+    return found
+
+
+def test_what_came_from_the_origin_is_pushed_to_every_follower(
+    server: PeerServer, cache: Cache
+) -> None:
+    manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
+    missing = cache.begin(manifest).missing
+    with PeerConnection(address(server.port)) as early:
+        early.follow(manifest.digest, b"")
+        for number in (3, 5, 8):
+            cache.store(verify(missing[number], chunks[missing[number].id]))
+        for number in (3, 8):  # the fifth came from a peer, which pushes it itself
+            server.offers.push(manifest.digest, number)
+        expected = {number: chunks[missing[number].id] for number in (3, 8)}
+        assert hear_units(early, 9, 2) == expected
+        with PeerConnection(address(server.port)) as late:
+            late.follow(manifest.digest, b"")
+            assert hear_units(late, 9, 2) == expected, "who comes late gets all of it"
+        with PeerConnection(address(server.port)) as resumed:
+            resumed.follow(manifest.digest, b"\x08")
+            assert hear_units(resumed, 9, 1) == {8: expected[8]}, "but not what it holds"
+    wait_until(lambda: server.connections == 0, "noticing that the followers have gone")
+    assert server.offers.backlog(manifest.digest) == 0
+
+
+def test_a_follower_that_takes_nothing_delays_no_other(server: PeerServer, cache: Cache) -> None:
+    chunk = with_big_chunk(cache)
+    manifest, _ = make_version({"big.bin": BIG}, chunk_bytes=len(BIG))
+    with (
+        PeerConnection(address(server.port)) as stuck,
+        PeerConnection(address(server.port)) as quick,
+    ):
+        stuck.follow(manifest.digest, b"")
+        quick.follow(manifest.digest, b"")
+        wait_until(lambda: server.connections == 2, "following")
+        server.offers.push(manifest.digest, 0)
+        assert hear_units(quick, 1, 1) == {0: BIG}
+        wait_until(lambda: server.offers.backlog(manifest.digest) == 1, "being behind with one")
+    assert chunk.length == len(BIG)
+
+
+def test_a_follower_asks_for_nothing_else(server: PeerServer) -> None:
+    manifest, _ = make_version(FILES)
+    chunk = manifest.files[1].chunks[2]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        requests = (Follow(manifest.digest), GetChunk(chunk.id, 0, 10))
+        raw.sendall(
+            protocol.encode_hello(1) + b"".join(protocol.encode_request(one) for one in requests)
+        )
+        while raw.recv(1 << 16):
+            pass
 
 
 def test_what_is_not_there_is_not_found(server: PeerServer) -> None:
@@ -188,6 +265,22 @@ def test_connections_are_bounded(cache: Cache) -> None:
 def test_only_loopback_without_identities(cache: Cache, host: str) -> None:
     with pytest.raises(NotTrusted, match="no identities"):
         PeerServer(cache, incarnation=1, host=host)
+
+
+def test_a_declared_network_is_trusted(cache: Cache) -> None:
+    trusted = TrustedNetworks.parse(["10.20.0.0/16", "fd00:1234::/48"])
+    assert trusted.include("10.20.255.1")
+    assert trusted.include("fd00:1234:0:9::1")
+    assert not trusted.include("10.21.0.1")
+    assert not trusted.include("models.example.com")
+    with pytest.raises(PeerUnreachable, match="cannot listen"):  # allowed, but not of this host
+        PeerServer(cache, incarnation=1, host="10.20.0.1", trusted=trusted)
+
+
+@pytest.mark.parametrize("text", ["10.20.0.1/16", "0.0.0.0/0", "::/0", "everywhere", ""])
+def test_a_network_must_be_one(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        TrustedNetworks.parse([text])
 
 
 def test_a_taken_port_is_told(cache: Cache, server: PeerServer) -> None:

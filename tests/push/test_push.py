@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry_core import Registry
+from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest, ModelName
 from registry_core.domain.manifest import Manifest
 from registry_core.errors import IntegrityError, InvalidInput, InvalidModelFiles, NotFound
@@ -187,10 +188,10 @@ def test_a_hint_that_the_origin_lost_costs_time_only(registry: Registry, tmp_pat
 def test_the_chunk_size_is_kept_along_the_line(registry: Registry, tmp_path: Path) -> None:
     first = registry.push(make_model(tmp_path / "a", tensors=1), "m")
     second = registry.push(make_model(tmp_path / "b", tensors=2), "m")
-    assert first.version.chunk_bytes == second.version.chunk_bytes == MIB
+    assert first.version.chunk_bytes == second.version.chunk_bytes == limits.CHUNK_SMALL
     model = registry.control.find_model(ModelName("m"))
     assert model is not None
-    assert model.chunk_bytes == MIB
+    assert model.chunk_bytes == limits.CHUNK_SMALL
 
 
 def test_more_than_one_pack(registry: Registry, tmp_path: Path) -> None:

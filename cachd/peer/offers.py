@@ -1,0 +1,119 @@
+"""What this node offers those who follow it: its claims, and chunks to be pushed to them.
+
+A node pushes what it took from the origin, since it is the first in its region to have it: each
+follower gets it once, without asking. What it got from others it does not push; they hold it too.
+Nothing of this is kept on disk. Any thread may call anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from registry_core.domain.identifiers import Digest
+
+
+@dataclass(slots=True)
+class _Version:
+    claims: bytes = b""
+    pushes: list[int] = field(default_factory=list)
+    places: dict[object, int] = field(default_factory=dict)
+    """By follower: how many of the pushes are done."""
+    changes: int = 0
+
+
+class Offers:
+    """Of one node. Chunks go by their number among the version's distinct chunks."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._versions: dict[Digest, _Version] = {}
+
+    def claim(self, digest: Digest, bitmap: bytes) -> None:
+        """Tell which chunks are being taken from the origin now."""
+        with self._changed:
+            version = self._versions.setdefault(digest, _Version())
+            if version.claims != bitmap:
+                version.claims = bitmap
+                self._tell(version)
+
+    def push(self, digest: Digest, number: int) -> None:
+        """This chunk came from the origin and is in the cache: followers should have it."""
+        with self._changed:
+            version = self._versions.setdefault(digest, _Version())
+            version.pushes.append(number)
+            self._tell(version)
+
+    def begin(self, digest: Digest) -> None:
+        """The version is known here from now on."""
+        with self._changed:
+            self._tell(self._versions.setdefault(digest, _Version()))
+
+    def forget(self, digest: Digest) -> None:
+        """The version was dropped."""
+        with self._changed:
+            self._versions.pop(digest, None)
+
+    def claims(self, digest: Digest) -> bytes:
+        """As they were told last."""
+        with self._changed:
+            version = self._versions.get(digest)
+            return version.claims if version is not None else b""
+
+    def next_push(self, digest: Digest, follower: object) -> int | None:
+        """The chunk that a follower is to be sent next, if there is any; then say `sent`. A new
+        follower begins with the first. Ends with `unfollow`."""
+        with self._changed:
+            version = self._versions.get(digest)
+            if version is None:
+                return None
+            place = version.places.setdefault(follower, 0)
+            return version.pushes[place] if place < len(version.pushes) else None
+
+    def promised(self, digest: Digest, follower: object) -> tuple[bytes, Sequence[int]]:
+        """What a follower may wait for: the claims as they were told last (a bitmap), and the
+        numbers of the chunks that it has still to be sent."""
+        with self._changed:
+            version = self._versions.get(digest)
+            if version is None:
+                return b"", ()
+            return version.claims, version.pushes[version.places.setdefault(follower, 0) :]
+
+    def sent(self, digest: Digest, follower: object) -> None:
+        """What `next_push` gave has been sent, or needs not be."""
+        with self._changed:
+            version = self._versions.get(digest)
+            if version is not None and follower in version.places:
+                version.places[follower] += 1
+
+    def unfollow(self, digest: Digest, follower: object) -> None:
+        with self._changed:
+            version = self._versions.get(digest)
+            if version is not None:
+                version.places.pop(follower, None)
+
+    def backlog(self, digest: Digest) -> int:
+        """Chunks that are still to be sent to a slow follower, the one under way included; the
+        slowest quarter of them, who may have stopped for good, hold up nobody."""
+        with self._changed:
+            version = self._versions.get(digest)
+            if version is None or not version.places:
+                return 0
+            places = sorted(version.places.values())
+            return len(version.pushes) - places[(len(places) - 1) // 4]
+
+    def wait(self, digest: Digest, seen: int, timeout_s: float) -> int:
+        """Until more than `seen` changes were told, or the time is over; how many were."""
+
+        def changes() -> int:
+            version = self._versions.get(digest)
+            return version.changes if version is not None else 0
+
+        with self._changed:
+            self._changed.wait_for(lambda: changes() != seen, timeout_s)
+            return changes()
+
+    def _tell(self, version: _Version) -> None:
+        version.changes += 1
+        self._changed.notify_all()

@@ -1,0 +1,62 @@
+"""How long it pays to wait for a push."""
+
+from __future__ import annotations
+
+from cachd.fetch.pushes import ExpectedPushes, numbers_of
+from cachd.fetch.settings import FetchSettings
+from registry_core.domain.identifiers import NodeId
+
+A, B = NodeId("a"), NodeId("b")
+SETTINGS = FetchSettings(claim_timeout_s=5.0, late_factor=2.0, hedge_s=0.05)
+
+
+def test_a_claim_is_waited_for_until_it_is_late() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1, 2], 10.0)
+    assert pushes.expected(14.9) == {1, 2}
+    assert pushes.expected(15.1) == set()
+
+
+def test_lateness_is_learned() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    for number in range(20):
+        pushes.promised(A, [number], 0.0)
+        assert pushes.came(A, number, 0.1 if number % 10 else 0.3) is None
+    pushes.promised(A, [99], 100.0)
+    assert pushes.expected(100.6) == {99}, "twice what nine in ten took, and hedge_s"
+    assert pushes.expected(100.7) == set()
+
+
+def test_another_claim_does_not_begin_the_wait_anew() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1], 0.0)
+    pushes.promised(B, [1], 4.0)
+    assert pushes.expected(5.5) == set()
+
+
+def test_a_promise_can_be_taken_back() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1, 2], 0.0)
+    pushes.promised(B, [3], 0.0)
+    pushes.promised(A, [2], 0.1)
+    assert pushes.expected(0.2) == {2, 3}
+
+
+def test_who_is_spared_a_push() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1, 2], 0.0)
+    assert pushes.came(B, 1, 1.0) == A
+    assert pushes.came(None, 2, 1.0) == A
+    assert pushes.came(None, 3, 1.0) is None
+
+
+def test_nothing_is_expected_of_who_has_gone() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1], 0.0)
+    pushes.promised(B, [2], 0.0)
+    pushes.gone(A)
+    assert pushes.expected(0.1) == {2}
+
+
+def test_numbers_of_a_bitmap() -> None:
+    assert list(numbers_of(b"\x05\x00\x80")) == [0, 2, 23]
