@@ -1,12 +1,15 @@
 """Fetching a version: decide, move, verify, store.
 
 plan        pure: what to take from whom, given a view of the swarm
-placement   pure: rendezvous hashing, which node claims which chunk from the origin
+placement   pure: which node claims which chunk from the origin, in even shares
+pushes      pure: which chunks peers will push, and how long it pays to wait for them
 settings    times and counts that a fetch goes by
 swarm       the mutable state of one fetch, owned by its coordinator
 blame       what a failure means for its source: wait, refuse, ban
 sources     one chunk from a peer, the origin or the local cache, verified
-executor    worker and scout threads: they do I/O and hand events back
+executor    the threads of a fetch: they do I/O and hand events back
+follow      a thread per peer: hears what it holds, takes what it pushes
+events      what the threads tell
 fetcher     `Fetcher`: the coordinator's loop, and the public entry
 documents   manifest, bundle and hint of a version, verified by digest
 report      progress, the final report, complaints

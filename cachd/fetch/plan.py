@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from cachd import limits
 from cachd.fetch.placement import Placement
 from cachd.fetch.settings import FetchSettings
+from cachd.peer.bitmaps import bit, union
 from registry_core.domain import limits as domain
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
@@ -143,7 +144,7 @@ def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Ite
             yield Assignment(wanted, Fixed.LOCAL)
         elif wanted.number in view.expected:
             continue
-        elif _bit(held, wanted.number):
+        elif bit(held, wanted.number):
             holders = [peer for peer in sources if holds(peer, wanted.number)]
             travelling.append((len(holders), rng.random(), wanted, holders))
         else:
@@ -205,15 +206,7 @@ def _union(peers: Sequence[PeerView]) -> bytes:
     """Bitmap of what any of them holds."""
     if any(peer.state is PeerState.COMPLETE for peer in peers):
         return _EVERYTHING
-    return _or([peer.held for peer in peers])
-
-
-def _or(bitmaps: Sequence[bytes]) -> bytes:
-    size = max(map(len, bitmaps), default=0)
-    union = 0
-    for bitmap in bitmaps:
-        union |= int.from_bytes(bitmap, "little")
-    return union.to_bytes(size, "little")
+    return union([peer.held for peer in peers])
 
 
 def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
@@ -249,8 +242,4 @@ def _awaiting_first_answers(view: SwarmView, settings: FetchSettings) -> bool:
 
 def holds(peer: PeerView, number: int) -> bool:
     """Whether the peer has the chunk of that number."""
-    return peer.state is PeerState.COMPLETE or _bit(peer.held, number)
-
-
-def _bit(bitmap: bytes, number: int) -> bool:
-    return len(bitmap) > number >> 3 and bool(bitmap[number >> 3] >> (number & 7) & 1)
+    return peer.state is PeerState.COMPLETE or bit(peer.held, number)

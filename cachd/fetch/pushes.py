@@ -8,7 +8,7 @@ enough to tell, it may take as long as any claim.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cachd.fetch.settings import FetchSettings
@@ -67,12 +67,3 @@ class ExpectedPushes:
         ninth = sorted(self._taken_s)[len(self._taken_s) * 9 // 10]
         usual_s = self._settings.late_factor * ninth + self._settings.hedge_s
         return min(self._settings.claim_timeout_s, usual_s)
-
-
-def numbers_of(bitmap: bytes) -> Iterator[int]:
-    """The set bits, least significant bit of each byte first."""
-    for place, byte in enumerate(bitmap):
-        if byte:
-            for bit in range(8):
-                if byte >> bit & 1:
-                    yield 8 * place + bit

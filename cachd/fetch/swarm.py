@@ -25,9 +25,10 @@ from cachd.fetch.plan import (
     holds,
     is_claimer,
 )
-from cachd.fetch.pushes import ExpectedPushes, numbers_of
+from cachd.fetch.pushes import ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.settings import FetchSettings
+from cachd.peer.bitmaps import numbers_of, set_bit
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.packs import Location, Locations
@@ -264,7 +265,7 @@ class Swarm:
         bits = bytearray((len(self.manifest.unique_chunks) + 7) // 8)
         for attempt in self.in_flight.values():
             if attempt.source is Fixed.ORIGIN:
-                bits[attempt.wanted.number >> 3] |= 1 << (attempt.wanted.number & 7)
+                set_bit(bits, attempt.wanted.number)
         return bytes(bits)
 
     def progress(self) -> Progress:

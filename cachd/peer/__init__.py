@@ -4,7 +4,11 @@ directory   a peer's address, and how it is written
 protocol    the bytes on the wire: hello, requests, responses
 server      gives chunks of this node's cache to peers, by sendfile from threads
 connection  one accepted connection of the server
+offers      what this node claims and pushes, for all who follow it
+feed        what one follower of a version is sent
 client      takes chunks from a peer, bounded in time and memory whatever the peer does
+trusted     the networks on which chunks travel in plain
+bitmaps     bitmaps over the chunks of a version
 errors      what can go wrong with a peer
 
 Format: docs/FORMATS.md, "Peer protocol". Imports cachd.cache. No event loop anywhere here.

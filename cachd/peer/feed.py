@@ -14,6 +14,7 @@ from collections.abc import Callable
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
+from cachd.peer.bitmaps import bit, set_bit
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Held, Malformed, Status
 from registry_core.domain.identifiers import ChunkId, Digest
@@ -41,7 +42,7 @@ class Feed:
         self._send = send
         self._send_file = send_file
         self._chunk_ids: list[ChunkId] | None = None
-        self._held_there: set[int] = set()
+        self._held_there = bytearray()  # a bitmap
         self._sent: tuple[bytes, bytes] | None = None
         self._sent_at_s = self._changed_at_s = time.monotonic()
 
@@ -80,7 +81,15 @@ class Feed:
             request = protocol.decode_request(kind, self._rest(length))
             if not isinstance(request, Held):
                 raise Malformed("a follower asks for something else")
-            self._held_there.update(request.numbers)
+            self._note_held(request)
+
+    def _note_held(self, told: Held) -> None:
+        start, end = told.first >> 3, (told.first >> 3) + len(told.bitmap)
+        if told.first & 7 or end > limits.HAVE_BITMAP_MAX:
+            raise Malformed("a follower holds what no version has")
+        self._held_there.extend(bytes(max(0, end - len(self._held_there))))
+        for place, byte in enumerate(told.bitmap, start):
+            self._held_there[place] |= byte
 
     def _rest(self, count: int) -> bytes:
         data = self._connection.recv(count, socket.MSG_WAITALL) if count else b""
@@ -95,7 +104,7 @@ class Feed:
         claims, to_send = self._offers.promised(self._digest, self)
         promised = bytearray(claims.ljust(len(held), b"\0")[: len(held)])
         for number in to_send:
-            promised[number >> 3] |= 1 << (number & 7)
+            set_bit(promised, number)
         return held, bytes(promised)
 
     def _send_maps(self) -> None:
@@ -116,7 +125,7 @@ class Feed:
         number = self._offers.next_push(self._digest, self)
         if number is None:
             return False
-        if number not in self._held_there:
+        if not bit(self._held_there, number):
             self._push(number)
         self._offers.sent(self._digest, self)
         return True

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cachd import limits
@@ -93,18 +92,11 @@ class GetDocument:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Chunks that the follower holds: `bitmap` from number `first` on, at most HELD_BITMAP_MAX
-    bytes of it."""
+    """Chunks that the follower holds: `bitmap` from number `first` (a multiple of 8) on, at most
+    HELD_BITMAP_MAX bytes of it."""
 
     first: int
     bitmap: bytes
-
-    @property
-    def numbers(self) -> Iterator[int]:
-        for place, byte in enumerate(self.bitmap):
-            for bit in range(8):
-                if byte >> bit & 1:
-                    yield self.first + 8 * place + bit
 
 
 Request = GetChunk | Follow | GetDocument | Held

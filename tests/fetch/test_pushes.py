@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cachd.fetch.pushes import ExpectedPushes, numbers_of
+from cachd.fetch.pushes import ExpectedPushes
 from cachd.fetch.settings import FetchSettings
 from registry_core.domain.identifiers import NodeId
 
@@ -56,7 +56,3 @@ def test_nothing_is_expected_of_who_has_gone() -> None:
     pushes.promised(B, [2], 0.0)
     pushes.gone(A)
     assert pushes.expected(0.1) == {2}
-
-
-def test_numbers_of_a_bitmap() -> None:
-    assert list(numbers_of(b"\x05\x00\x80")) == [0, 2, 23]

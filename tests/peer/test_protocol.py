@@ -35,10 +35,6 @@ def test_requests(request_: Request, golden: str) -> None:
     assert protocol.decode_request(kind, data[protocol.HEADER_BYTES :]) == request_
 
 
-def test_held_names_the_chunks_of_its_bitmap() -> None:
-    assert list(Held(480, b"\x01\x80").numbers) == [480, 495]
-
-
 def test_hello() -> None:
     data = protocol.encode_hello(0x0102030405060708)
     assert data.hex() == "4341434844503200" + "0102030405060708"

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.cache.documents import DocumentKind
 from cachd.cache.verifier import verify
 from cachd.peer import protocol
 from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.errors import NotTrusted, PeerBusy, PeerLacks, PeerUnreachable
-from cachd.peer.protocol import Follow, GetChunk, Status
+from cachd.peer.protocol import Follow, GetChunk, Held, Status
 from cachd.peer.server import PeerServer
 from cachd.peer.trusted import TrustedNetworks
 from registry_core.domain.identifiers import ChunkId, Digest
@@ -149,6 +150,18 @@ def test_a_follower_that_takes_nothing_delays_no_other(server: PeerServer, cache
         assert hear_units(quick, 1, 1) == {0: BIG}
         wait_until(lambda: server.offers.backlog(manifest.digest) == 1, "being behind with one")
     assert chunk.length == len(BIG)
+
+
+@pytest.mark.parametrize("first", [1, 8 * limits.HAVE_BITMAP_MAX, (1 << 32) - 8])
+def test_a_follower_cannot_hold_what_no_version_has(server: PeerServer, first: int) -> None:
+    manifest, _ = make_version(FILES)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        requests = (Follow(manifest.digest), Held(first, b"\xff"))
+        raw.sendall(
+            protocol.encode_hello(1) + b"".join(protocol.encode_request(one) for one in requests)
+        )
+        while raw.recv(1 << 16):
+            pass
 
 
 def test_a_follower_asks_for_nothing_else(server: PeerServer) -> None:
