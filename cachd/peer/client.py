@@ -140,9 +140,9 @@ class PeerConnection:
     def follow(self, digest: Digest, held: bytes) -> None:
         """Ask to be told what the peer holds of a version, and to be sent what it brings in, other
         than what `held` (a bitmap) names. From here on use `hear`."""
+        self.tell_held(0, held)  # first, or the peer would begin to push what is here
         with self._exchange():
             self._socket.sendall(protocol.encode_request(Follow(digest)))
-        self.tell_held(0, held)
 
     def tell_held(self, first: int, held: bytes) -> None:
         """The chunks of the bitmap from number `first` on need not be sent any more."""

@@ -15,7 +15,7 @@ import time
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
-from cachd.peer.feed import Feed
+from cachd.peer.feed import Feed, HeldThere
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Status
 from registry_core.domain.identifiers import Digest
@@ -60,6 +60,7 @@ class ServedConnection:
         self._socket = accepted
         self._cache = cache
         self._offers = offers
+        self._held_there = HeldThere()
         self._incarnation = incarnation
         self._traffic = traffic
         self.progressed_s = time.monotonic()
@@ -102,7 +103,7 @@ class ServedConnection:
             case GetDocument():
                 return self._give_document(request)
             case Held():
-                return self._refuse(Status.BAD_REQUEST)
+                return self._held_there.note(request)
 
     def _feed(self, digest: Digest) -> None:
         """For the rest of the connection."""
@@ -115,7 +116,10 @@ class ServedConnection:
                 os.close(found.descriptor)
 
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.FEED_SEND_BUFFER)
-        feed = Feed(self._socket, self._cache, self._offers, digest, self._send, send_file)
+        feed = Feed(
+            self._socket, self._cache, self._offers, digest, self._held_there,
+            self._send, send_file,
+        )  # fmt: skip
         feed.run()
         raise _Gone
 

@@ -23,6 +23,24 @@ _ACTIVE_S = 2.0
 """For so long after the last change, small changes are looked for often."""
 
 
+class HeldThere:
+    """What a follower has told that it holds: before it follows, and meanwhile."""
+
+    def __init__(self) -> None:
+        self._bitmap = bytearray()
+
+    def __contains__(self, number: int) -> bool:
+        return bit(self._bitmap, number)
+
+    def note(self, told: Held) -> None:
+        start, end = told.first >> 3, (told.first >> 3) + len(told.bitmap)
+        if told.first & 7 or end > limits.HAVE_BITMAP_MAX:
+            raise Malformed("a follower holds what no version has")
+        self._bitmap.extend(bytes(max(0, end - len(self._bitmap))))
+        for place, byte in enumerate(told.bitmap, start):
+            self._bitmap[place] |= byte
+
+
 class Feed:
     """`send` and `send_file` write a message's head, and a part of a file with its head."""
 
@@ -32,6 +50,7 @@ class Feed:
         cache: Cache,
         offers: Offers,
         digest: Digest,
+        there: HeldThere,
         send: Callable[[bytes], None],
         send_file: Callable[[bytes, OpenChunk], None],
     ) -> None:
@@ -42,7 +61,7 @@ class Feed:
         self._send = send
         self._send_file = send_file
         self._chunk_ids: list[ChunkId] | None = None
-        self._held_there = bytearray()  # a bitmap
+        self._there = there
         self._sent: tuple[bytes, bytes] | None = None
         self._sent_at_s = self._changed_at_s = time.monotonic()
 
@@ -81,15 +100,7 @@ class Feed:
             request = protocol.decode_request(kind, self._rest(length))
             if not isinstance(request, Held):
                 raise Malformed("a follower asks for something else")
-            self._note_held(request)
-
-    def _note_held(self, told: Held) -> None:
-        start, end = told.first >> 3, (told.first >> 3) + len(told.bitmap)
-        if told.first & 7 or end > limits.HAVE_BITMAP_MAX:
-            raise Malformed("a follower holds what no version has")
-        self._held_there.extend(bytes(max(0, end - len(self._held_there))))
-        for place, byte in enumerate(told.bitmap, start):
-            self._held_there[place] |= byte
+            self._there.note(request)
 
     def _rest(self, count: int) -> bytes:
         data = self._connection.recv(count, socket.MSG_WAITALL) if count else b""
@@ -125,7 +136,7 @@ class Feed:
         number = self._offers.next_push(self._digest, self)
         if number is None:
             return False
-        if not bit(self._held_there, number):
+        if number not in self._there:
             self._push(number)
         self._offers.sent(self._digest, self)
         return True

@@ -8,7 +8,7 @@ request    type u8, padding 3, payload length u32, payload
   FOLLOW     manifest digest 32: tell what is held of the version, and push what comes
   DOCUMENT   manifest digest 32, kind u8: 0 manifest, 1 bundle, 2 hint
   HELD       first chunk number u32, bitmap of up to 60 bytes from there on: do not push these.
-             Only while following; not answered
+             Before FOLLOW, and while following; not answered
 response   status u8, padding 3, payload length u32, payload
 
 FOLLOW is the last request of a connection that is answered, by messages without end. They have the
