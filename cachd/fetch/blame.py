@@ -32,7 +32,7 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
         case _, CacheError():
             raise error
         case Fixed.LOCAL, LocalCopyGone() | IntegrityError():
-            swarm.local.discard(attempt.wanted.chunk.id)
+            swarm.not_local(attempt.wanted)
             swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
         case Fixed.ORIGIN, IntegrityError() | NotFound() | OriginError(retryable=False):
             _refuse_at_origin(swarm, attempt, error)
@@ -70,7 +70,7 @@ def judge_follow(swarm: Swarm, peer: PeerSourceState, error: Exception, now_s: f
 
 
 def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:
-    swarm.origin_lacks[attempt.wanted.chunk.id] = str(error)
+    swarm.refused_by_origin(attempt.wanted, str(error))
     swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
     origin = swarm.fixed[Fixed.ORIGIN]
     origin.refusals += 1

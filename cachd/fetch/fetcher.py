@@ -9,11 +9,12 @@ Memory is one buffer per thread and the plan's bookkeeping, whatever the size of
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import numpy as np
 
 from cachd.cache.cache import Cache
 from cachd.fetch.blame import judge, judge_follow
@@ -31,6 +32,7 @@ from cachd.fetch.plan import Fixed, plan
 from cachd.fetch.report import FetchReport, Progress
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
+from cachd.peer.bitmaps import Mask, Numbers, pack, unpack
 from cachd.peer.directory import PeerAddress
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import NodeId
@@ -128,7 +130,7 @@ class _Coordinator:
         self._crew = crew
         self._peers = peers
         self._settings = settings
-        self._rng = random.Random()  # spreads load, guards nothing
+        self._rng = np.random.default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
         self._plan_at_s = 0.0
 
@@ -167,7 +169,7 @@ class _Coordinator:
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
         attempts = [self._swarm.begin(assignment) for assignment in assignments]
         if attempts:
-            self._offers.claim(self._swarm.manifest.digest, self._swarm.claims())
+            self._offers.claim(self._swarm.manifest.digest, pack(self._swarm.claims()))
         for attempt in attempts:
             self._crew.fetch(attempt)
 
@@ -205,9 +207,15 @@ class _Coordinator:
             case ChunkPushed(address, number):
                 swarm.pushed(address.node_id, number, now_s)
             case PeerTold(address, incarnation, maps):
-                swarm.seen(address.node_id, incarnation, maps, now_s)
+                swarm.seen(address.node_id, incarnation, self._unpacked(maps), now_s)
             case PeerSilent(address, error):
                 peer = swarm.peers[address.node_id]
                 peer.following = False
                 judge_follow(swarm, peer, error, now_s)
                 self._plan_at_s = now_s
+
+    def _unpacked(self, maps: tuple[bytes, bytes] | None) -> tuple[Mask, Numbers] | None:
+        if maps is None:
+            return None
+        held, claimed = (unpack(bitmap, len(self._swarm.chunks)) for bitmap in maps)
+        return held, np.flatnonzero(claimed)

@@ -9,24 +9,85 @@ to finish, and makes all others wait. When the set changes by one node, most gro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
+from cachd.peer.bitmaps import Mask, Numbers
 from registry_core.domain.identifiers import ChunkId, NodeId
 
 GROUPS_MAX = 4_096
 
+Hashes = NDArray[np.uint64]
 
-@dataclass(frozen=True, slots=True)
+
+@functools.lru_cache(65_536)
+def _hash(node: NodeId) -> int:
+    return xxhash.xxh3_64_intdigest(node.text.encode())
+
+
+def hashes_of(nodes: Iterable[NodeId]) -> Hashes:
+    return np.fromiter((_hash(node) for node in nodes), np.uint64)
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Each value scattered over all 64 bits (the finaliser of SplitMix64: Steele, Lea and Flood,
+    2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+class Nodes(Sequence[NodeId]):
+    """An unchanging list of nodes that knows their hashes."""
+
+    def __init__(self, nodes: Iterable[NodeId] = ()) -> None:
+        self._nodes = tuple(nodes)
+        self.hashes = hashes_of(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def __getitem__(self, place):  # type: ignore[no-untyped-def]
+        return self._nodes[place]
+
+
 class Owners:
-    of_groups: Sequence[NodeId]
-    per_group: int
+    """Who is to claim what, by chunk number."""
 
-    def of(self, number: int) -> NodeId:
-        """Who is to claim the chunk of that number."""
-        return self.of_groups[number // self.per_group]
+    def __init__(self, seeds: Hashes, per_group: int, hashes: Hashes) -> None:
+        self._seeds = seeds
+        self._per_group = per_group
+        self._hashes = hashes
+        self._of_groups = _assign(seeds, hashes)
+
+    def of(self, numbers: Numbers) -> Hashes:
+        """The hashes of their owners."""
+        return self._hashes[self._of_groups[numbers // self._per_group]]
+
+    def are(self, numbers: Numbers, node: NodeId) -> Mask:
+        """Whether this node is to claim them."""
+        return np.equal(self.of(numbers), np.uint64(_hash(node)))
+
+    def largest_share(self, numbers: Numbers) -> Numbers:
+        """Those of the numbers that belong to the node with most of them."""
+        owners = self._of_groups[numbers // self._per_group]
+        if not len(owners):
+            return numbers
+        return numbers[np.equal(owners, np.bincount(owners).argmax())]
+
+    def ranks(self, numbers: Numbers, node: NodeId) -> NDArray[np.intp]:
+        """How many nodes rendezvous hashing prefers to this one, for each."""
+        seeds, mine = self._seeds[numbers // self._per_group], np.uint64(_hash(node))
+        own = mixed(seeds ^ mine)
+        ranks = [
+            np.count_nonzero(mixed(seed ^ self._hashes) > weight)
+            for seed, weight in zip(seeds, own, strict=True)
+        ]
+        return np.array(ranks, np.intp)
 
 
 class Placement:
@@ -34,29 +95,30 @@ class Placement:
 
     def __init__(self, chunk_ids: Sequence[ChunkId]) -> None:
         self._per_group = max(1, -(-len(chunk_ids) // GROUPS_MAX))
-        self._seeds = [one.raw for one in chunk_ids[:: self._per_group]]
-        self._nodes: tuple[NodeId, ...] = ()
-        self._owners: list[NodeId] = []
+        firsts = b"".join(one.raw[:8] for one in chunk_ids[:: self._per_group])
+        self._seeds = np.frombuffer(firsts, np.uint64)
+        self._near: frozenset[NodeId] = frozenset()
+        self._others: Nodes | None = None
+        self._owners: Owners | None = None
 
-    def owners(self, nodes: Iterable[NodeId]) -> Owners:
-        """Of `nodes` (at least one, in any order), which is to claim which chunk."""
-        ordered = tuple(sorted(nodes, key=lambda node: node.text))
-        if ordered != self._nodes:
-            self._nodes, self._owners = ordered, _assign(self._seeds, ordered)
-        return Owners(self._owners, self._per_group)
+    def owners(self, near: Iterable[NodeId], others: Nodes) -> Owners:
+        """Of `near` and `others` (at least one, in any order), which is to claim which chunk."""
+        near = frozenset(near)
+        if self._owners is None or near != self._near or others is not self._others:
+            hashes = np.sort(np.concatenate([hashes_of(near), others.hashes]))
+            self._near, self._others = near, others
+            self._owners = Owners(self._seeds, self._per_group, hashes)
+        return self._owners
 
 
-def _assign(seeds: Sequence[bytes], nodes: Sequence[NodeId]) -> list[NodeId]:
-    share = -(-len(seeds) // len(nodes))
-    loads = dict.fromkeys(nodes, 0)
-    owners = []
-    for seed in seeds:
-        open_nodes = [node for node in nodes if loads[node] < share]
-        best = max(open_nodes, key=lambda node: (_weight(node, seed), node.text))
+def _assign(seeds: Hashes, hashes: Hashes) -> NDArray[np.intp]:
+    """For each seed, the place of its owner in `hashes`."""
+    share = -(-len(seeds) // len(hashes))
+    loads = np.zeros(len(hashes), np.intp)
+    owners = np.zeros(len(seeds), np.intp)
+    for group, seed in enumerate(seeds):
+        weights = mixed(seed ^ hashes)
+        weights[loads >= share] = 0
+        owners[group] = best = int(weights.argmax())
         loads[best] += 1
-        owners.append(best)
     return owners
-
-
-def _weight(node: NodeId, seed: bytes) -> int:
-    return xxhash.xxh3_64_intdigest(node.text.encode() + seed)

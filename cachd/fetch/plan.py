@@ -2,29 +2,30 @@
 
 Policy: what this cache holds elsewhere first. A chunk that no peer holds is claimed from the origin
 by one node, which `placement` names among the nodes that fetch the same version; that node pushes
-it to the others, so they wait for it as long as such a push usually takes. What does not come is
+it to its followers, so they wait for it as long as such a push usually takes. What does not come is
 taken from a holder: the rarest chunk first with random ties, from the holder with most free slots,
 peers before the origin. A node that has claimed all of its share helps one that is behind. A node
 that has made no progress for `claim_timeout_s` counts no more, so its share passes to the others;
-and when nothing at all has come for so long, whatever the others say, a node helps itself.
+and when nothing at all has come for so long, whatever the others say, nodes help themselves: few
+at first, or a thousand would take the same chunk.
 
-The same code is meant to run in a simulator: no clock, no I/O, no state.
+The same code runs in nodes and in `bench simulate`: no clock, no I/O, no state.
 """
 
 from __future__ import annotations
 
 import enum
-import random
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cachd import limits
-from cachd.fetch.placement import Placement
+from cachd.fetch.placement import Nodes, Placement
 from cachd.fetch.settings import FetchSettings
-from cachd.peer.bitmaps import bit, union
-from registry_core.domain import limits as domain
-from registry_core.domain.identifiers import ChunkId, NodeId
+from cachd.peer.bitmaps import Mask, Numbers
+from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Chunk
 
 
@@ -60,14 +61,13 @@ class PeerState(enum.Enum):
 class PeerView:
     """A peer that is neither banned nor given up. `slots_free` is 0 while it is backing off.
 
-    `held` is a bitmap by chunk number, least significant bit first.
     `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`,
     `busy`: its last answer was an error, or that it is busy.
     """
 
     node: NodeId
     state: PeerState
-    held: bytes
+    held: Mask
     slots_free: int
     progressed_s: float
     failing: bool = False
@@ -76,28 +76,33 @@ class PeerView:
 
 @dataclass(frozen=True, slots=True)
 class SwarmView:
-    """All that a plan may depend on. `missing`: neither stored nor in flight.
+    """All that a plan may depend on; masks go over the version's distinct `chunks`.
 
-    `expected`: numbers of chunks that a peer will push. `origin_slots`: how many more chunks the
-    origin may be asked for now; `origin_in_flight`: how many it is being asked for; `origin_lacks`:
-    what it cannot give. `push_backlog`: chunks that this node has brought into the region and has
-    still to send to a peer. `stalled`: nothing has come for `claim_timeout_s`.
-    `threads_free` and `bytes_free` bound the plan.
+    `lacking`: not stored, ascending; some of it is `in_flight`. `others`: nodes that fetch the
+    version too, but are not among `peers` because there are too many to follow. `expected`: what a
+    peer will push. `origin_slots`: how many more chunks the origin may be asked for now;
+    `origin_in_flight`: how many it is being asked for; `origin_lacks`: what it cannot give.
+    `push_backlog`: chunks that this node has brought into the region and has still to send to a
+    peer. `stalled`: how many times `claim_timeout_s` has passed since anything came. `threads_free`
+    and `bytes_free` bound the plan.
     """
 
     now_s: float
     began_s: float
     self_id: NodeId
-    missing: Sequence[Wanted]
-    local: AbstractSet[ChunkId]
+    chunks: Sequence[Chunk]
+    lacking: Numbers
+    in_flight: Mask
+    local: Mask
     peers: Sequence[PeerView]
+    others: Nodes
     placement: Placement
-    expected: AbstractSet[int]
+    expected: Mask
     origin_slots: int
     origin_in_flight: int
     push_backlog: int
-    stalled: bool
-    origin_lacks: AbstractSet[ChunkId]
+    stalled: int
+    origin_lacks: Mask
     threads_free: int
     bytes_free: int
 
@@ -110,103 +115,113 @@ class Assignment:
     source: Source
 
 
-_EVERYTHING = b"\xff" * ((domain.CHUNKS_MAX + 7) // 8)
-
-
-def plan(view: SwarmView, settings: FetchSettings, rng: random.Random) -> list[Assignment]:
+def plan(view: SwarmView, settings: FetchSettings, rng: np.random.Generator) -> list[Assignment]:
     """What to begin now; may be nothing."""
-    if view.threads_free <= 0 or not view.missing:
+    if view.threads_free <= 0:
         return []
     made: list[Assignment] = []
     bytes_free = view.bytes_free
-    for assignment in _wishes(view, settings, rng):
-        length = assignment.wanted.chunk.length
-        if length > bytes_free:
+    for number, source in _wishes(view, settings, rng):
+        chunk = view.chunks[number]
+        if chunk.length > bytes_free:
             break
-        bytes_free -= length
-        made.append(assignment)
+        bytes_free -= chunk.length
+        made.append(Assignment(Wanted(int(number), chunk), source))
         if len(made) == view.threads_free:
             break
     return made
 
 
-def _wishes(view: SwarmView, settings: FetchSettings, rng: random.Random) -> Iterator[Assignment]:
+def _wishes(
+    view: SwarmView, settings: FetchSettings, rng: np.random.Generator
+) -> Iterator[tuple[int, Source]]:
     """Assignments in order of preference. Slots count as taken when the next one is asked for."""
-    candidates: Sequence[Wanted] = view.missing
-    if len(candidates) > limits.PLAN_WINDOW_CHUNKS:
-        candidates = rng.sample(candidates, limits.PLAN_WINDOW_CHUNKS)
-    travelling: list[tuple[int, float, Wanted, list[PeerView]]] = []
-    unheld: list[Wanted] = []
-    sources = [peer for peer in view.peers if _is_worth_waiting_for(peer, view.now_s, settings)]
-    held = _union(sources)
-    for wanted in candidates:
-        if wanted.chunk.id in view.local:
-            yield Assignment(wanted, Fixed.LOCAL)
-        elif wanted.number in view.expected:
-            continue
-        elif bit(held, wanted.number):
-            holders = [peer for peer in sources if holds(peer, wanted.number)]
-            travelling.append((len(holders), rng.random(), wanted, holders))
-        else:
-            unheld.append(wanted)
-    slots = {peer.node: peer.slots_free for peer in view.peers}
-    left: list[Wanted] = []
-    yield from _claims(view, settings, unheld, left)
-    if len(sources) < len(view.peers):
-        travelling += [
-            (0, rng.random(), wanted, holders)
-            for wanted in left
-            if (holders := [peer for peer in view.peers if holds(peer, wanted.number)])
-        ]
-    travelling.sort(key=lambda item: item[:2])
-    for _, _, wanted, holders in travelling:
-        best = max(holders, key=lambda peer: (slots[peer.node], rng.random()))
-        if slots[best.node] > 0:
-            slots[best.node] -= 1
-            yield Assignment(wanted, best.node)
+    missing = view.lacking[~view.in_flight[view.lacking]]
+    if len(missing) > limits.PLAN_WINDOW_CHUNKS:
+        missing = rng.choice(missing, limits.PLAN_WINDOW_CHUNKS, replace=False, shuffle=False)
+    here = view.local[missing]
+    for number in missing[here]:
+        yield number, Fixed.LOCAL
+    missing = missing[~(here | view.expected[missing])]
+    worthy = [peer for peer in view.peers if _is_worth_waiting_for(peer, view.now_s, settings)]
+    holders = _holders(worthy, missing)
+    claimed, left = _claims(view, settings, missing[holders == 0], worthy)
+    for number in claimed:
+        yield number, Fixed.ORIGIN
+    yield from _asks(view, missing[holders > 0], left, rng)
+
+
+def _holders(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.intp]:
+    """How many of the peers hold each."""
+    counts = np.zeros(len(numbers), np.intp)
+    for peer in peers:
+        counts += peer.held[numbers]
+    return counts
+
+
+def _asks(
+    view: SwarmView, travelling: Numbers, left: Numbers, rng: np.random.Generator
+) -> Iterator[tuple[int, Source]]:
+    """What to ask peers for: what the origin does not give, then the rarest."""
+    peers = [peer for peer in view.peers if peer.slots_free > 0]
+    if not peers:
+        return
+    slots = np.array([peer.slots_free for peer in peers])
+    numbers = np.concatenate([left, travelling])
+    held = np.stack([peer.held[numbers] for peer in peers])
+    rarity = held.sum(axis=0) + rng.random(len(numbers))
+    rarity[: len(left)] -= len(peers)
+    order = np.argsort(rarity)
+    for place in order[np.any(held, axis=0)[order]]:
+        able = np.flatnonzero(held[:, place] & (slots > 0))
+        if len(able):
+            best = able[np.argmax(slots[able] + rng.random(len(able)))]
+            slots[best] -= 1
+            yield numbers[place], peers[best].node
+            if not slots.any():
+                return
 
 
 def _claims(
-    view: SwarmView,
-    settings: FetchSettings,
-    unheld: list[Wanted],
-    left: list[Wanted],
-) -> Iterator[Assignment]:
-    """What to take from the origin, of `unheld`; what is not taken goes into `left`."""
+    view: SwarmView, settings: FetchSettings, unheld: Numbers, worthy: Sequence[PeerView]
+) -> tuple[list[int], Numbers]:
+    """What to take from the origin, of `unheld`, and what is left of it."""
     claimers = _claimers(view, settings)
-    nodes = [view.self_id, *(peer.node for peer in claimers)]
-    slots = min(
-        view.origin_slots,
-        max(1, limits.ORIGIN_AT_ONCE // len(nodes)) - view.origin_in_flight,
-    )
+    count = 1 + len(claimers) + len(view.others)
+    slots = min(view.origin_slots, max(1, limits.ORIGIN_AT_ONCE // count) - view.origin_in_flight)
     behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
-        left.extend(unheld)
-        return
-    owners = view.placement.owners(nodes)
-    others: dict[NodeId, list[Wanted]] = {}
-    for wanted in unheld:
-        if wanted.chunk.id in view.origin_lacks:
-            left.append(wanted)
-            continue
-        owner = owners.of(wanted.number)
-        if slots <= 0 or (owner != view.self_id and not view.stalled):
-            others.setdefault(owner, []).append(wanted)
-            continue
-        slots -= 1
-        yield Assignment(wanted, Fixed.ORIGIN)
-    if slots > 0 and others and view.push_backlog <= 1:
-        behind = max(others.values(), key=len)
+        return [], unheld
+    open_now = unheld[~view.origin_lacks[unheld]]
+    turns = np.full(len(open_now), view.stalled)
+    if count > limits.ORIGIN_AT_ONCE:
+        open_now, turns = _in_turn(view, worthy, open_now)
+    owners = view.placement.owners([view.self_id, *(p.node for p in claimers)], view.others)
+    ours = owners.are(open_now, view.self_id)
+    if turns.any():
+        ours |= owners.ranks(open_now, view.self_id) < np.where(turns > 0, 4**turns, 0)
+    claimed = [int(number) for number in open_now[ours][:slots]]
+    if len(claimed) < slots and view.push_backlog <= 1:
+        behind = owners.largest_share(open_now[~ours])
         if len(behind) >= limits.HELP_CHUNKS_MIN:
-            yield Assignment(behind.pop(), Fixed.ORIGIN)
-    left.extend(wanted for waiting in others.values() for wanted in waiting)
+            claimed.append(int(behind[-1]))
+    return claimed, np.setdiff1d(unheld, claimed, assume_unique=True)
 
 
-def _union(peers: Sequence[PeerView]) -> bytes:
-    """Bitmap of what any of them holds."""
-    if any(peer.state is PeerState.COMPLETE for peer in peers):
-        return _EVERYTHING
-    return union([peer.held for peer in peers])
+def _in_turn(
+    view: SwarmView, worthy: Sequence[PeerView], unheld: Numbers
+) -> tuple[Numbers, NDArray[np.intp]]:
+    """Of `unheld`, what is to be claimed before the rest, because many nodes that claim all at once
+    share the origin's link, and none has a chunk to push until late. With each, how many times its
+    owner has been waited for in vain: chunks after it have come, and it has not."""
+    unseen = view.lacking[_holders(worthy, view.lacking) == 0]
+    if not len(unseen):
+        return unheld, np.zeros(len(unheld), np.intp)
+    last = unseen[min(len(unseen), limits.ORIGIN_AT_ONCE) - 1]
+    unheld = unheld[unheld <= last]
+    unseen_after = len(unseen) - np.searchsorted(unseen, unheld, side="right")
+    passed = len(view.chunks) - 1 - unheld - unseen_after
+    return unheld, np.maximum(passed // limits.CLAIM_PASSED_CHUNKS, view.stalled)
 
 
 def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
@@ -238,8 +253,3 @@ def _claimers(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
 def _awaiting_first_answers(view: SwarmView, settings: FetchSettings) -> bool:
     unknown = any(peer.state is PeerState.UNKNOWN for peer in view.peers)
     return unknown and view.now_s - view.began_s < settings.first_contact_s
-
-
-def holds(peer: PeerView, number: int) -> bool:
-    """Whether the peer has the chunk of that number."""
-    return peer.state is PeerState.COMPLETE or bit(peer.held, number)

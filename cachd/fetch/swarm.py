@@ -1,19 +1,22 @@
 """The mutable state of one fetch. Owned by the coordinator's thread; no locks, no I/O, no clock.
 
-Every chunk that is not stored is in exactly one of two places: `_missing`, or in flight with one
-attempt. Every attempt that was begun ends in `stored` or `again`; where a push was faster, the
-chunk is stored already by then.
+A chunk is lacking until it is stored; meanwhile it is in flight with at most one attempt. Every
+attempt that was begun ends in `stored` or `again`; where a push was faster, the chunk is stored
+already by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from cachd import limits
 from cachd.cache.cache import Filling
 from cachd.fetch.errors import MissingChunk
-from cachd.fetch.placement import Placement
+from cachd.fetch.neighbours import neighbours
+from cachd.fetch.placement import Nodes, Placement
 from cachd.fetch.plan import (
     Assignment,
     Fixed,
@@ -22,15 +25,15 @@ from cachd.fetch.plan import (
     Source,
     SwarmView,
     Wanted,
-    holds,
     is_claimer,
 )
 from cachd.fetch.pushes import ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.settings import FetchSettings
-from cachd.peer.bitmaps import numbers_of, set_bit
+from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
+from registry_core.domain.manifest import Chunk
 from registry_core.domain.packs import Location, Locations
 
 
@@ -66,10 +69,10 @@ class SourceState:
 @dataclass(slots=True)
 class PeerSourceState(SourceState):
     address: PeerAddress = field(kw_only=True)
+    held: Mask = field(kw_only=True)
     state: PeerState = PeerState.UNKNOWN
     incarnation: int = 0
-    held: bytes = b""
-    claimed: bytes = b""
+    claimed: Numbers = field(default_factory=lambda: np.zeros(0, np.intp))
     progressed_s: float = 0.0
     following: bool = False
     follow_at_s: float = 0.0
@@ -84,6 +87,9 @@ class PeerSourceState(SourceState):
         return not self.banned and max(self.failures, self.follow_failures) < failures_max
 
 
+_SILENT = (PeerState.UNKNOWN, PeerState.WITHOUT)
+
+
 class Swarm:
     def __init__(
         self,
@@ -92,36 +98,41 @@ class Swarm:
         self_id: NodeId,
         settings: FetchSettings,
         now_s: float,
+        zone: str = "",
     ) -> None:
         self.manifest = filling.manifest
         self.self_id = self_id
+        self.zone = zone
         self.settings = settings
         self.began_s = now_s
         self.progressed_s = now_s
         self.peers: dict[NodeId, PeerSourceState] = {}
+        self.others = Nodes()
         self.fixed = {source: SourceState() for source in Fixed}
         self.complaints: list[Complaint] = []
-        self.origin_lacks: dict[ChunkId, str] = {}
-        self.local = set(filling.local)
-        self.in_flight: dict[ChunkId, Attempt] = {}
-        self.placement = Placement(list(self.manifest.unique_chunks))
+        self.in_flight: dict[int, Attempt] = {}
+        self.chunks = tuple(self.manifest.unique_chunks.values())
+        self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
+        self._listed: Sequence[PeerAddress] = ()
         self._locations = locations
-        numbers = {chunk_id: n for n, chunk_id in enumerate(self.manifest.unique_chunks)}
-        wanted = [Wanted(numbers[chunk.id], chunk) for chunk in filling.missing]
-        self._missing = _Bag(wanted)
-        self._open = {item.number: item for item in wanted}  # not stored yet
+        missing = {chunk.id for chunk in filling.missing}
+        self._lacking = self._mask(lambda chunk: chunk.id in missing)
+        self._flying = self._mask(lambda _: False)
+        self._local = self._mask(lambda chunk: chunk.id in filling.local)
+        self._origin_lacks = self._mask(lambda chunk: chunk.id not in locations)
+        self._refused_by_origin: dict[int, str] = {}
         self._outstanding_bytes = 0
         self._bytes_there = filling.bytes_there
         self._bytes_left = sum(chunk.length for chunk in filling.missing)
-        self._bytes_total = sum(c.length for c in self.manifest.unique_chunks.values())
-        for chunk in filling.missing:
-            if chunk.id not in locations:
-                self.origin_lacks[chunk.id] = "no location known (the hint does not name it)"
+        self._bytes_total = sum(chunk.length for chunk in self.chunks)
+
+    def _mask(self, says: Callable[[Chunk], bool]) -> Mask:
+        return np.fromiter(map(says, self.chunks), np.bool_, len(self.chunks))
 
     @property
     def done(self) -> bool:
-        return not self._open
+        return not self._bytes_left
 
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
@@ -131,8 +142,11 @@ class Swarm:
     def set_peers(self, addresses: Sequence[PeerAddress], now_s: float) -> list[PeerAddress]:
         """Take over the list of peers; those that left it are forgotten once nothing is under
         way with them. Returns those that should not be followed any more."""
+        if addresses == self._listed:
+            return []
+        self._listed = list(addresses)
+        listed = self._choose({a.node_id: a for a in addresses if a.node_id != self.self_id})
         left = []
-        listed = {a.node_id: a for a in addresses if a.node_id != self.self_id}
         for node in list(self.peers):
             known = self.peers[node]
             moved = node not in listed or known.address != listed[node]
@@ -140,49 +154,61 @@ class Swarm:
                 left.append(known.address)
             elif moved and not known.in_flight:
                 del self.peers[node]
-        for node, address in list(listed.items())[: limits.PEERS_MAX]:
+        for node, address in listed.items():
             if node not in self.peers:
-                self.peers[node] = PeerSourceState(address=address, progressed_s=now_s)
+                nothing = np.zeros(len(self.chunks), np.bool_)
+                self.peers[node] = PeerSourceState(
+                    address=address, held=nothing, progressed_s=now_s
+                )
         return left
 
+    def _choose(self, listed: dict[NodeId, PeerAddress]) -> dict[NodeId, PeerAddress]:
+        """Whom to follow."""
+        seed = int.from_bytes(self.manifest.digest.raw[:4])
+        zones = [address.zone for address in listed.values()]
+        chosen = neighbours(self.self_id, list(listed), zones, self.zone, seed)
+        near = set(chosen)
+        self.others = Nodes(node for node in listed if node not in near)
+        return {node: listed[node] for node in chosen}
+
     def seen(
-        self, node: NodeId, incarnation: int, maps: tuple[bytes, bytes] | None, now_s: float
+        self, node: NodeId, incarnation: int, maps: tuple[Mask, Numbers] | None, now_s: float
     ) -> None:
-        """A peer told: its maps of the version, or None if it does not know it."""
+        """A peer told what it holds and will push, or None if it does not know the version."""
         peer = self.peers[node]
         peer.follow_failures = 0
         if incarnation != peer.incarnation:
             peer.incarnation, peer.failures, peer.retry_at_s = incarnation, 0, 0.0
-        held, claimed = maps or (b"", b"")
-        if (held, claimed) != (peer.held, peer.claimed) or peer.state is PeerState.UNKNOWN:
-            peer.progressed_s = now_s
-        if claimed != peer.claimed:
-            promised = {number for number in numbers_of(claimed) if number in self._open}
-            self.pushes.promised(node, promised, now_s)
-        peer.held, peer.claimed = held, claimed
         if maps is None:
-            peer.state = PeerState.WITHOUT
-        else:
-            count = sum(byte.bit_count() for byte in held)
-            whole = count >= len(self.manifest.unique_chunks)
-            peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
+            if peer.state is not PeerState.WITHOUT:
+                peer.progressed_s, peer.state = now_s, PeerState.WITHOUT
+            return
+        held, claimed = maps
+        if not np.array_equal(claimed, peer.claimed):
+            self.pushes.promised(node, claimed[self._lacking[claimed]].tolist(), now_s)
+            peer.progressed_s = now_s
+        if not np.array_equal(held, peer.held) or peer.state in _SILENT:
+            peer.progressed_s = now_s
+            peer.state = PeerState.COMPLETE if held.all() else PeerState.FILLING
+        peer.held, peer.claimed = held, claimed
 
     # Attempts
 
     def begin(self, assignment: Assignment) -> Attempt:
         wanted, source = assignment.wanted, assignment.source
-        self._missing.remove(wanted)
+        self._flying[wanted.number] = True
         address = None if isinstance(source, Fixed) else self.peers[source].address
         location = self._locations[wanted.chunk.id] if source is Fixed.ORIGIN else None
         attempt = Attempt(wanted, source, address, location)
-        self.in_flight[wanted.chunk.id] = attempt
+        self.in_flight[wanted.number] = attempt
         self._outstanding_bytes += wanted.chunk.length
         self.state_of(source).in_flight += 1
         return attempt
 
     def end(self, attempt: Attempt) -> SourceState:
         """Either way: the attempt is not in flight any more. Returns its source's state."""
-        del self.in_flight[attempt.wanted.chunk.id]
+        del self.in_flight[attempt.wanted.number]
+        self._flying[attempt.wanted.number] = False
         self._outstanding_bytes -= attempt.wanted.chunk.length
         state = self.state_of(attempt.source)
         state.in_flight -= 1
@@ -199,27 +225,31 @@ class Swarm:
     def again(self, attempt: Attempt) -> None:
         """The attempt ended without the chunk."""
         self.end(attempt)
-        if attempt.wanted.number in self._open:
-            self._missing.add(attempt.wanted)
 
     def pushed(self, node: NodeId, number: int, now_s: float) -> None:
         """A peer sent a chunk unasked."""
         self.pushes.came(node, number, now_s)
-        wanted = self._open.get(number)
-        if wanted is not None and wanted.chunk.id not in self.in_flight:
-            self._missing.remove(wanted)
         self._settle(number, self.peers[node], now_s)
 
     def _settle(self, number: int, state: SourceState, now_s: float) -> None:
         """The chunk is stored; only who was first counts as its source."""
         if isinstance(state, PeerSourceState):
             state.progressed_s = now_s
-        wanted = self._open.pop(number, None)
-        if wanted is None:
+        if not self._lacking[number]:
             return
-        state.bytes_given += wanted.chunk.length
-        self._bytes_left -= wanted.chunk.length
+        self._lacking[number] = False
+        state.bytes_given += self.chunks[number].length
+        self._bytes_left -= self.chunks[number].length
         self.progressed_s = now_s
+
+    def not_local(self, wanted: Wanted) -> None:
+        """This cache does not hold it any more, or not soundly."""
+        self._local[wanted.number] = False
+
+    def refused_by_origin(self, wanted: Wanted, reason: str) -> None:
+        """The origin does not have it, or not soundly."""
+        self._origin_lacks[wanted.number] = True
+        self._refused_by_origin[wanted.number] = reason
 
     def ban(self, source: Source, reason: str) -> None:
         """Do not use a source any more in this fetch; what waits for a worker is abandoned."""
@@ -242,31 +272,38 @@ class Swarm:
             now_s=now_s,
             began_s=self.began_s,
             self_id=self.self_id,
-            missing=self._missing.items,
-            local=self.local,
+            chunks=self.chunks,
+            lacking=np.flatnonzero(self._lacking),
+            in_flight=self._flying,
+            local=self._local,
             peers=[
                 _view_of(peer, queue, now_s)
                 for peer in self.peers.values()
                 if peer.usable(self.settings.peer_failures_max)
             ],
+            others=self.others,
             placement=self.placement,
-            expected=self.pushes.expected(now_s),
+            expected=self._expected(now_s),
             origin_slots=threads - origin.in_flight if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
-            stalled=now_s - self.progressed_s > self.settings.claim_timeout_s,
-            origin_lacks=self.origin_lacks.keys(),
+            stalled=int((now_s - self.progressed_s) / self.settings.claim_timeout_s),
+            origin_lacks=self._origin_lacks,
             threads_free=queue - len(self.in_flight),
             bytes_free=limits.OUTSTANDING_MAX - self._outstanding_bytes,
         )
 
-    def claims(self) -> bytes:
-        """Bitmap of the chunks being taken from the origin, for peers to see."""
-        bits = bytearray((len(self.manifest.unique_chunks) + 7) // 8)
-        for attempt in self.in_flight.values():
-            if attempt.source is Fixed.ORIGIN:
-                set_bit(bits, attempt.wanted.number)
-        return bytes(bits)
+    def _expected(self, now_s: float) -> Mask:
+        mask = np.zeros(len(self.chunks), np.bool_)
+        mask[list(self.pushes.expected(now_s))] = True
+        return mask
+
+    def claims(self) -> Mask:
+        """The chunks being taken from the origin, for peers to see."""
+        mask = np.zeros(len(self.chunks), np.bool_)
+        for number, attempt in self.in_flight.items():
+            mask[number] = attempt.source is Fixed.ORIGIN
+        return mask
 
     def progress(self) -> Progress:
         origin = self.fixed[Fixed.ORIGIN].bytes_given
@@ -285,21 +322,27 @@ class Swarm:
             for peer in peers
         ):
             return False
-        banned = self.fixed[Fixed.ORIGIN].banned
-        return any(
-            (banned or wanted.chunk.id in self.origin_lacks)
-            and not any(holds(peer, wanted.number) for peer in peers)
-            for wanted in self._missing.items
-        )
+        if self.others:
+            return False  # what they hold may come by way of peers
+        lost = self._lacking & ~self._flying
+        if not self.fixed[Fixed.ORIGIN].banned:
+            lost &= self._origin_lacks
+        for peer in peers:
+            lost &= ~peer.held
+        return bool(lost.any())
 
     def missing_chunks(self) -> list[MissingChunk]:
         """Every chunk that is not there, and why not from each source."""
-        wanted = sorted(self._open.values(), key=lambda item: item.number)
-        return [MissingChunk(item.chunk.id, self._reasons(item)) for item in wanted]
+        return [
+            MissingChunk(self.chunks[number].id, self._reasons(int(number)))
+            for number in np.flatnonzero(self._lacking)
+        ]
 
-    def _reasons(self, wanted: Wanted) -> Mapping[str, str]:
+    def _reasons(self, number: int) -> Mapping[str, str]:
         origin = self.fixed[Fixed.ORIGIN]
-        refused = self.origin_lacks.get(wanted.chunk.id)
+        refused = self._refused_by_origin.get(number)
+        if refused is None and self._origin_lacks[number]:
+            refused = "no location known (the hint does not name it)"
         reasons = {"origin": refused or origin.banned or origin.last_error or "no answer yet"}
         for node, peer in self.peers.items():
             if peer.banned or peer.failures:
@@ -320,24 +363,3 @@ def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:
         peer.failing,
         peer.busy > 0,
     )
-
-
-class _Bag:
-    """A list from which any item is removed at once, by moving the last one into its place."""
-
-    def __init__(self, items: list[Wanted]) -> None:
-        self.items = items
-        self._at = {item.number: place for place, item in enumerate(items)}
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def add(self, item: Wanted) -> None:
-        self._at[item.number] = len(self.items)
-        self.items.append(item)
-
-    def remove(self, item: Wanted) -> None:
-        place, last = self._at.pop(item.number), self.items.pop()
-        if last.number != item.number:
-            self.items[place] = last
-            self._at[last.number] = place

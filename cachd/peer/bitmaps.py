@@ -5,7 +5,13 @@ A bitmap may be shorter than the version has chunks: what is beyond it is not se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+"""One truth value per chunk."""
+Numbers = NDArray[np.intp]
+"""Of chunks, by their place among the version's distinct chunks; ascending."""
 
 
 def bit(bitmap: bytes | bytearray, number: int) -> bool:
@@ -16,19 +22,12 @@ def set_bit(bitmap: bytearray, number: int) -> None:
     bitmap[number >> 3] |= 1 << (number & 7)
 
 
-def numbers_of(bitmap: bytes) -> Iterator[int]:
-    """The set bits, in order."""
-    for place, byte in enumerate(bitmap):
-        if byte:
-            for low in range(8):
-                if byte >> low & 1:
-                    yield 8 * place + low
+def unpack(bitmap: bytes, count: int) -> Mask:
+    """Of `count` chunks."""
+    bits = np.frombuffer(bitmap, np.uint8)[: (count + 7) // 8]
+    unpacked = np.unpackbits(bits, count=count, bitorder="little")
+    return unpacked.view(np.bool_)
 
 
-def union(bitmaps: Sequence[bytes]) -> bytes:
-    """What is set in any of them."""
-    size = max(map(len, bitmaps), default=0)
-    together = 0
-    for bitmap in bitmaps:
-        together |= int.from_bytes(bitmap, "little")
-    return together.to_bytes(size, "little")
+def pack(mask: Mask) -> bytes:
+    return np.packbits(mask, bitorder="little").tobytes()

@@ -26,6 +26,7 @@ class PeerAddress:
     host: str
     port: int
     region: str = ""
+    zone: str = ""
 
     @classmethod
     def parse(cls, text: object) -> PeerAddress:

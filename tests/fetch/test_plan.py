@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
+from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cachd import limits
-from cachd.fetch.placement import GROUPS_MAX, Placement
-from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, SwarmView, Wanted, holds, plan
+from cachd.fetch.placement import GROUPS_MAX, Nodes, Owners, Placement
+from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, SwarmView, Wanted, plan
 from cachd.fetch.settings import FetchSettings
+from cachd.peer.bitmaps import Mask
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
 
@@ -23,44 +26,62 @@ MIB = 1 << 20
 
 
 def wanted(number: int, length: int = MIB) -> Wanted:
-    return Wanted(number, Chunk(ChunkId(number.to_bytes(32, "big")), length))
+    return Wanted(number, Chunk(ChunkId(sha256(number.to_bytes(4)).digest()), length))
 
 
-def bitmap(*numbers: int) -> bytes:
-    bits = bytearray(16)
-    for number in numbers:
-        bits[number >> 3] |= 1 << (number & 7)
-    return bytes(bits)
+CHUNKS = [wanted(number).chunk for number in range(128)]
+OWN = Placement([chunk.id for chunk in CHUNKS])
+NOBODY = Nodes()
+
+
+def mask(numbers: Iterable[int], count: int = 128) -> Mask:
+    made = np.zeros(count, np.bool_)
+    made[list(numbers)] = True
+    return made
 
 
 def peer(node: NodeId, *held: int, **changes: Any) -> PeerView:
     given_ = {"slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
-    return PeerView(node=node, held=bitmap(*held), **{**given_, **changes})
+    whole = changes.get("state") is PeerState.COMPLETE
+    return PeerView(node=node, held=mask(range(128) if whole else held), **{**given_, **changes})
 
 
-def view(count: int, *peers: PeerView, **changes: Any) -> SwarmView:
+def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> SwarmView:
+    """`lacking`: the first so many chunks, or these. Masks can be given as numbers."""
     given_: dict[str, Any] = {
         "now_s": 100.0,
         "began_s": 0.0,
         "self_id": SELF,
-        "missing": [wanted(number) for number in range(count)],
-        "local": frozenset(),
+        "chunks": CHUNKS,
+        "in_flight": (),
+        "local": (),
         "peers": peers,
-        "placement": Placement([wanted(number).chunk.id for number in range(128)]),
-        "expected": frozenset(),
+        "others": NOBODY,
+        "placement": OWN,
+        "expected": (),
         "origin_slots": 4,
         "origin_in_flight": 0,
         "push_backlog": 0,
-        "stalled": False,
-        "origin_lacks": frozenset(),
+        "stalled": 0,
+        "origin_lacks": (),
         "threads_free": 8,
         "bytes_free": limits.OUTSTANDING_MAX,
     }
-    return SwarmView(**{**given_, **changes})
+    numbers = sorted(range(lacking) if isinstance(lacking, int) else lacking)
+    fields = {**given_, **changes}
+    for name in ("in_flight", "local", "expected", "origin_lacks"):
+        fields[name] = mask(fields[name], len(fields["chunks"]))
+    return SwarmView(lacking=np.array(numbers, np.intp), **fields)
+
+
+def owned(nodes: list[NodeId], node: NodeId, count: int) -> list[int]:
+    """Which of the first so many chunks the node is to claim."""
+    numbers = np.arange(count)
+    return numbers[OWN.owners(nodes, NOBODY).are(numbers, node)].tolist()
 
 
 def planned(seen: SwarmView, seed: int = 1) -> list[Assignment]:
-    return plan(seen, SETTINGS, random.Random(seed))
+    return plan(seen, SETTINGS, np.random.default_rng(seed))
 
 
 def by_source(assignments: list[Assignment]) -> dict[object, set[int]]:
@@ -76,7 +97,7 @@ def test_alone_everything_comes_from_the_origin_within_its_slots() -> None:
 
 
 def test_the_local_cache_comes_first() -> None:
-    seen = view(3, peer(NODES[0], 0, 1, 2), local={wanted(1).chunk.id})
+    seen = view(3, peer(NODES[0], 0, 1, 2), local={1})
     assert planned(seen)[0] == Assignment(wanted(1), Fixed.LOCAL)
     assert by_source(planned(seen))[NODES[0]] == {0, 2}
 
@@ -114,7 +135,7 @@ def test_but_not_for_ever() -> None:
 def test_a_peer_that_is_always_busy_is_asked_only_for_what_the_origin_cannot_give() -> None:
     long_ago_s = 100 - SETTINGS.claim_timeout_s - 1
     busy = peer(NODES[0], 0, 1, busy=True, progressed_s=long_ago_s)
-    seen = view(2, busy, origin_lacks={wanted(1).chunk.id})
+    seen = view(2, busy, origin_lacks={1})
     assert by_source(planned(seen)) == {Fixed.ORIGIN: {0}, NODES[0]: {1}}
 
 
@@ -127,12 +148,12 @@ def test_each_chunk_that_nobody_has_is_claimed_by_exactly_one_node() -> None:
     claimed: Counter[int] = Counter()
     for node in everybody:
         others = [peer(other) for other in everybody if other != node]
-        missing = [wanted(number) for number in range(100)]
+        lacking = set(range(100))
         # Not so far behind as to claim nothing, and too far to help the others.
-        while made := planned(view(0, *others, self_id=node, missing=missing, push_backlog=2)):
+        while made := planned(view(lacking, *others, self_id=node, push_backlog=2)):
             assert {a.source for a in made} == {Fixed.ORIGIN}
             claimed.update(a.wanted.number for a in made)
-            missing = [one for one in missing if one not in {a.wanted for a in made}]
+            lacking -= {a.wanted.number for a in made}
     assert set(claimed.values()) == {1}
     assert len(claimed) == 100
 
@@ -145,10 +166,8 @@ def test_a_node_without_progress_loses_its_share() -> None:
 def test_a_node_that_is_expected_to_begin_keeps_its_share_for_a_moment() -> None:
     idle = peer(NODES[0], state=PeerState.WITHOUT)
     early = view(20, idle, now_s=0.4)
-    owners = early.placement.owners([SELF, NODES[0]])
-    ours = {n for n in range(20) if owners.of(n) == SELF}
-    assert by_source(planned(early))[Fixed.ORIGIN] < ours
-    later = view(0, idle, missing=[wanted(n) for n in range(20) if n not in ours], now_s=0.6)
+    assert by_source(planned(early))[Fixed.ORIGIN] < set(owned([SELF, NODES[0]], SELF, 20))
+    later = view(owned([SELF, NODES[0]], NODES[0], 20), idle, now_s=0.6)
     assert len(planned(later)) == 4
 
 
@@ -159,46 +178,61 @@ def test_the_origin_waits_for_first_answers() -> None:
 
 
 def test_when_nothing_comes_a_node_helps_itself() -> None:
-    owners = view(0).placement.owners([SELF, NODES[0]])
-    theirs = [wanted(n) for n in range(40) if owners.of(n) == NODES[0]][:2]
-    assert planned(view(0, peer(NODES[0]), missing=theirs)) == []
-    helped = planned(view(0, peer(NODES[0]), missing=theirs, stalled=True))
+    theirs = owned([SELF, NODES[0]], NODES[0], 40)[:2]
+    assert planned(view(theirs, peer(NODES[0]))) == []
+    helped = planned(view(theirs, peer(NODES[0]), stalled=1))
     assert [a.source for a in helped] == [Fixed.ORIGIN, Fixed.ORIGIN]
 
 
 def test_what_the_origin_lacks_is_not_asked_of_it() -> None:
-    assert planned(view(1, origin_lacks={wanted(0).chunk.id})) == []
+    assert planned(view(1, origin_lacks={0})) == []
 
 
 def test_outstanding_bytes_are_bounded() -> None:
-    big = [wanted(n, 8 * MIB) for n in range(20)]
-    seen = view(0, missing=big, origin_slots=20, threads_free=20, bytes_free=20 * MIB)
+    big = [wanted(n, 8 * MIB).chunk for n in range(20)]
+    seen = view(20, chunks=big, origin_slots=20, threads_free=20, bytes_free=20 * MIB)
     assert len(planned(seen)) == 2
 
 
 def test_a_huge_version_is_planned_on_a_sample() -> None:
-    missing = [wanted(n) for n in range(3 * limits.PLAN_WINDOW_CHUNKS)]
-    placement = Placement([one.chunk.id for one in missing])
-    assert len(planned(view(0, missing=missing, placement=placement))) == 4
+    chunks = [wanted(n).chunk for n in range(3 * limits.PLAN_WINDOW_CHUNKS)]
+    placement = Placement([chunk.id for chunk in chunks])
+    assert len(planned(view(len(chunks), chunks=chunks, placement=placement))) == 4
+
+
+def owners_of(count: int, nodes: list[NodeId]) -> list[int]:
+    """Of each of so many chunks, the hash of its owner."""
+    placement = Placement([wanted(n).chunk.id for n in range(count)])
+    return placement.owners(nodes, NOBODY).of(np.arange(count)).tolist()
 
 
 def test_shares_are_even_and_mostly_stay_when_a_node_leaves() -> None:
-    placement = Placement([wanted(n).chunk.id for n in range(500)])
-    before = placement.owners(NODES)
-    assert set(Counter(before.of(n) for n in range(500)).values()) == {125}
-    assert [before.of(n) for n in range(500)] == [
-        placement.owners(NODES[::-1]).of(n) for n in range(500)
-    ], "in whatever order nodes are known"
-    after = placement.owners(NODES[:-1])
-    stayed = sum(after.of(n) == before.of(n) for n in range(500) if before.of(n) != NODES[-1])
+    before = owners_of(500, NODES)
+    assert set(Counter(before).values()) == {125}
+    assert before == owners_of(500, NODES[::-1]), "in whatever order nodes are known"
+    after = owners_of(500, NODES[:-1])
+    left = set(before) - set(after)
+    stayed = sum(was == now for was, now in zip(before, after, strict=True) if was not in left)
     assert stayed > 250
 
 
+def test_it_is_all_one_which_nodes_are_followed() -> None:
+    placement = Placement([chunk.id for chunk in CHUNKS])
+    numbers = np.arange(128)
+    near = placement.owners(NODES, NOBODY).of(numbers).tolist()
+    assert placement.owners(NODES[:1], Nodes(NODES[1:])).of(numbers).tolist() == near
+
+
 def test_chunks_of_a_huge_version_are_placed_in_groups() -> None:
-    count = 3 * GROUPS_MAX - 1
-    owners = Placement([wanted(n).chunk.id for n in range(count)]).owners(NODES)
-    assert owners.of(0) == owners.of(2)
-    assert {owners.of(n) for n in range(count)} == set(NODES)
+    owners = owners_of(3 * GROUPS_MAX - 1, NODES)
+    assert owners[0] == owners[2]
+    assert len(set(owners)) == len(NODES)
+
+
+def test_ranks_are_an_order_of_the_nodes() -> None:
+    owners: Owners = OWN.owners(NODES, NOBODY)
+    ranks = [owners.ranks(np.arange(128), node).tolist() for node in NODES]
+    assert {tuple(sorted(of_chunk)) for of_chunk in zip(*ranks, strict=True)} == {(0, 1, 2, 3)}
 
 
 def test_what_will_be_pushed_is_not_asked_for() -> None:
@@ -207,7 +241,7 @@ def test_what_will_be_pushed_is_not_asked_for() -> None:
 
 
 def test_a_region_asks_its_origin_for_so_much_at_once() -> None:
-    others = [peer(NodeId(f"n{n}")) for n in range(2 * limits.ORIGIN_AT_ONCE)]
+    others = [peer(NodeId(f"n{n}")) for n in range(limits.ORIGIN_AT_ONCE - 1)]
     seen = view(100, *others, threads_free=64, origin_slots=64)
     assert len(planned(seen)) == 1
     assert planned(view(100, *others, origin_in_flight=1)) == []
@@ -218,12 +252,52 @@ def test_who_is_behind_in_pushing_claims_no_more() -> None:
 
 
 def test_who_has_claimed_its_share_helps_who_is_behind() -> None:
-    owners = view(0).placement.owners([SELF, NODES[0]])
-    theirs = [wanted(n) for n in range(40) if owners.of(n) == NODES[0]]
-    claims = planned(view(0, peer(NODES[0]), missing=theirs))
+    theirs = owned([SELF, NODES[0]], NODES[0], 40)
+    claims = planned(view(theirs, peer(NODES[0])))
     assert [a.source for a in claims] == [Fixed.ORIGIN]
-    assert planned(view(0, peer(NODES[0]), missing=theirs[:2])) == [], "but not for its last ones"
-    assert planned(view(0, peer(NODES[0]), missing=theirs, push_backlog=2)) == []
+    assert planned(view(theirs[:2], peer(NODES[0]))) == [], "but not for its last ones"
+    assert planned(view(theirs, peer(NODES[0]), push_backlog=2)) == []
+
+
+def claims_in_a_crowd(
+    lacking: Iterable[int], *peers: PeerView, count: int, **changes: Any
+) -> Counter[int]:
+    """How many nodes of a crowd claim each chunk, if all see the same."""
+    lacking = set(lacking)
+    crowd = [NodeId(f"one-of-{n}") for n in range(count)]
+    return Counter(
+        made.wanted.number
+        for node in crowd
+        for made in planned(
+            view(
+                lacking,
+                *peers,
+                self_id=node,
+                others=Nodes(one for one in crowd if one != node),
+                **changes,
+            )
+        )
+        if made.source is Fixed.ORIGIN
+    )
+
+
+def test_in_a_crowd_chunks_are_claimed_in_turn() -> None:
+    claims = claims_in_a_crowd(range(128), count=2 * limits.ORIGIN_AT_ONCE)
+    assert set(claims) <= set(range(limits.ORIGIN_AT_ONCE))
+    assert set(claims.values()) == {1}
+
+
+def test_a_chunk_that_was_passed_over_is_claimed_by_few_others() -> None:
+    arrived = range(10, 10 + limits.CLAIM_PASSED_CHUNKS + 1)
+    holder = peer(NODES[0], *arrived)
+    claims = claims_in_a_crowd(set(range(128)) - set(arrived), holder, count=200)
+    assert all(2 <= claims[number] <= 5 for number in range(10)), "the next four in its order"
+    assert {claims[number] for number in range(arrived[-1] + 1, 128)} <= {0, 1}
+
+
+def test_when_nothing_comes_to_a_crowd_it_is_few_who_help_themselves() -> None:
+    helping = [claims_in_a_crowd([127], count=200, stalled=stalled)[127] for stalled in range(5)]
+    assert helping == [1, 4, 16, 64, 200]
 
 
 peers_strategy = st.lists(
@@ -274,8 +348,8 @@ def test_rules_that_always_hold(
     seen = view(
         20,
         *named,
-        local={wanted(n).chunk.id for n in local},
-        origin_lacks={wanted(n).chunk.id for n in lacks},
+        local=local,
+        origin_lacks=lacks,
         **bounds,
     )
     made = planned(seen, seed)
@@ -296,9 +370,9 @@ def test_rules_that_always_hold(
                 fresh = [
                     p
                     for p in named
-                    if p.slots_free and holds(p, number) and not (p.failing or p.busy)
+                    if p.slots_free and p.held[number] and not (p.failing or p.busy)
                 ]
                 assert not fresh, "peers come first"
             case NodeId() as node:
-                assert holds(by_node[node], number)
+                assert by_node[node].held[number]
                 assert taken[node] <= by_node[node].slots_free
