@@ -46,9 +46,13 @@ DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was
 
 # Fetch
 FETCH_THREADS = 4
+CROWD_FETCH_THREADS = 16  # where chunks are asked for rather than pushed
 FETCH_THREADS_MAX = 64
 ORIGIN_AT_ONCE = 12  # chunks that a region asks its origin for at once, shared by its nodes
-CLAIM_PASSED_CHUNKS = 4 * ORIGIN_AT_ONCE  # later ones seen, before another node claims a chunk
+CROWD_ORIGIN_AT_ONCE = 48  # the same where most nodes learn late of what came
+CLAIM_PASSED_CHUNKS = (
+    2 * CROWD_ORIGIN_AT_ONCE
+)  # later ones seen, before another node claims a chunk
 OUTSTANDING_MAX = 64 * MIB
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
 PUSH_BACKLOG_MAX = 4  # chunks still to be pushed at which no more are claimed

@@ -27,6 +27,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench._units import bits, size
 from bench.swarm.lab import Lab, Rates, require_root
 from bench.swarm.source import make_source
 from bench.swarm.systems import SYSTEMS, Outcome, Source, System, run_once
@@ -58,7 +59,7 @@ def _options(args: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench swarm", description=__doc__)
     parser.add_argument("--nodes", type=int, default=8)
     parser.add_argument("--rate", dest="rate_text", default="100mbit", help="of each link: 50mbit")
-    parser.add_argument("--size", type=_bytes, default=64 << 20, help="of the file: 64MiB")
+    parser.add_argument("--size", type=size, default=64 << 20, help="of the file: 64MiB")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--systems", type=lambda text: text.split(","), default=list(SYSTEMS))
     parser.add_argument("--congestion", default="cubic", help="TCP's, of all systems")
@@ -70,7 +71,7 @@ def _options(args: list[str]) -> argparse.Namespace:
     unknown = set(options.systems) - SYSTEMS.keys()
     if unknown or options.nodes < 1 or options.repeats < 1:
         parser.error(f"at least one node and repeat; systems are {', '.join(SYSTEMS)}")
-    options.rate = _bits(options.rate_text)
+    options.rate = bits(options.rate_text)
     return options
 
 
@@ -117,20 +118,6 @@ def _progress(turn: str, name: str, outcome: Outcome, options: argparse.Namespac
     for said in outcome.told:
         if said.get("complaints"):
             print(json.dumps(said), file=sys.stderr)
-
-
-def _bytes(text: str) -> int:
-    for unit, scale in (("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)):
-        if text.endswith(unit) and text.removesuffix(unit).isdigit():
-            return int(text.removesuffix(unit)) * scale
-    raise argparse.ArgumentTypeError(f"{text!r} is not a size like 64MiB")
-
-
-def _bits(text: str) -> float:
-    for unit, scale in (("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * scale
-    raise SystemExit(f"{text!r} is not a rate like 100mbit")
 
 
 def _make_writable(function: Any, path: str, _: Any) -> None:

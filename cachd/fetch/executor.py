@@ -32,26 +32,25 @@ class Crew:
         manifest: Manifest,
         incarnation: int,
         *,
-        threads: int,
         niceness: int,
     ) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._cache = cache
+        self._origin = origin
+        self._incarnation = incarnation
         self._niceness = niceness
         self._chunks: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._readers = [ChunkReader(cache, origin, incarnation) for _ in range(threads)]
+        self._readers: list[ChunkReader] = []
+        self._threads: list[threading.Thread] = []
         self._followers = Followers(
             cache, manifest, incarnation, self.events.put, lambda: _be_nice(niceness)
         )
-        self._threads = [
-            threading.Thread(target=self._work, args=(reader,), name="cachd-fetch", daemon=True)
-            for reader in self._readers
-        ]
-        for thread in self._threads:
-            thread.start()
 
-    def fetch(self, attempt: Attempt) -> None:
+    def fetch(self, attempt: Attempt, threads: int) -> None:
+        """Have it done by one of so many threads."""
+        while len(self._threads) < threads:
+            self._start_one()
         self._chunks.put(attempt)
 
     def follow(self, address: PeerAddress) -> None:
@@ -73,6 +72,15 @@ class Crew:
             self._chunks.put(None)
         for thread in self._threads:
             thread.join()
+
+    def _start_one(self) -> None:
+        reader = ChunkReader(self._cache, self._origin, self._incarnation)
+        thread = threading.Thread(
+            target=self._work, args=(reader,), name="cachd-fetch", daemon=True
+        )
+        self._readers.append(reader)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self, reader: ChunkReader) -> None:
         _be_nice(self._niceness)

@@ -43,9 +43,9 @@ from registry_core.origin.store import Origin
 Peers = Callable[[], Sequence[PeerAddress]]
 OnProgress = Callable[[Progress], None]
 
-_TICK_S: Final = 0.05
+TICK_S: Final = 0.05
 """The longest time between two looks at `cancel`."""
-_PLAN_S: Final = 0.02
+PLAN_S: Final = 0.02
 """Between two plans while nothing of what this node asked for has ended."""
 _WAITING_TICK_S: Final = 0.025
 """The same while nothing is under way: some source's time may have come."""
@@ -109,7 +109,6 @@ class Fetcher:
             self._origin,
             swarm.manifest,
             self._incarnation,
-            threads=self._settings.threads,
             niceness=self._settings.niceness,
         )
         try:
@@ -146,7 +145,7 @@ class _Coordinator:
             self._begin_planned(now_s)
             self._give_up_if_stuck(now_s)
             self._take_events()
-            if on_progress is not None and now_s - told_at_s >= _TICK_S:
+            if on_progress is not None and now_s - told_at_s >= TICK_S:
                 told_at_s = now_s
                 on_progress(swarm.progress())
 
@@ -162,16 +161,16 @@ class _Coordinator:
 
     def _begin_planned(self, now_s: float) -> None:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""
-        if now_s < self._plan_at_s or len(self._swarm.in_flight) > self._settings.threads:
+        if now_s < self._plan_at_s or len(self._swarm.in_flight) > self._swarm.threads:
             return
-        self._plan_at_s = now_s + _PLAN_S
+        self._plan_at_s = now_s + PLAN_S
         backlog = self._offers.backlog(self._swarm.manifest.digest)
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
         attempts = [self._swarm.begin(assignment) for assignment in assignments]
         if attempts:
             self._offers.claim(self._swarm.manifest.digest, pack(self._swarm.claims()))
         for attempt in attempts:
-            self._crew.fetch(attempt)
+            self._crew.fetch(attempt, self._swarm.threads)
 
     def _give_up_if_stuck(self, now_s: float) -> None:
         swarm = self._swarm
@@ -184,7 +183,7 @@ class _Coordinator:
         """Wait for one event, then take all there are."""
         try:
             self._take(
-                self._crew.events.get(timeout=_TICK_S if self._swarm.in_flight else _WAITING_TICK_S)
+                self._crew.events.get(timeout=TICK_S if self._swarm.in_flight else _WAITING_TICK_S)
             )
             while True:
                 self._take(self._crew.events.get_nowait())
@@ -198,7 +197,7 @@ class _Coordinator:
                 pusher = swarm.stored(attempt, now_s)
                 if pusher is not None:
                     self._crew.tell_held(pusher, attempt.wanted.number)
-                if attempt.source is Fixed.ORIGIN:
+                if attempt.source is Fixed.ORIGIN and swarm.pushing:
                     self._offers.push(swarm.manifest.digest, attempt.wanted.number)
                 self._plan_at_s = now_s
             case ChunkFailed(attempt, error):

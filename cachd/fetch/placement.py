@@ -25,12 +25,12 @@ Hashes = NDArray[np.uint64]
 
 
 @functools.lru_cache(65_536)
-def _hash(node: NodeId) -> int:
+def hash_of(node: NodeId) -> int:
     return xxhash.xxh3_64_intdigest(node.text.encode())
 
 
 def hashes_of(nodes: Iterable[NodeId]) -> Hashes:
-    return np.fromiter((_hash(node) for node in nodes), np.uint64)
+    return np.fromiter((hash_of(node) for node in nodes), np.uint64)
 
 
 def mixed(values: Hashes) -> Hashes:
@@ -70,7 +70,7 @@ class Owners:
 
     def are(self, numbers: Numbers, node: NodeId) -> Mask:
         """Whether this node is to claim them."""
-        return np.equal(self.of(numbers), np.uint64(_hash(node)))
+        return np.equal(self.of(numbers), np.uint64(hash_of(node)))
 
     def largest_share(self, numbers: Numbers) -> Numbers:
         """Those of the numbers that belong to the node with most of them."""
@@ -81,7 +81,7 @@ class Owners:
 
     def ranks(self, numbers: Numbers, node: NodeId) -> NDArray[np.intp]:
         """How many nodes rendezvous hashing prefers to this one, for each."""
-        seeds, mine = self._seeds[numbers // self._per_group], np.uint64(_hash(node))
+        seeds, mine = self._seeds[numbers // self._per_group], np.uint64(hash_of(node))
         own = mixed(seeds ^ mine)
         ranks = [
             np.count_nonzero(mixed(seed ^ self._hashes) > weight)
@@ -107,8 +107,13 @@ class Placement:
         if self._owners is None or near != self._near or others is not self._others:
             hashes = np.sort(np.concatenate([hashes_of(near), others.hashes]))
             self._near, self._others = near, others
-            self._owners = Owners(self._seeds, self._per_group, hashes)
+            self._owners = _owners(self._seeds.tobytes(), self._per_group, hashes.tobytes())
         return self._owners
+
+
+@functools.lru_cache(8)
+def _owners(seeds: bytes, per_group: int, hashes: bytes) -> Owners:
+    return Owners(np.frombuffer(seeds, np.uint64), per_group, np.frombuffer(hashes, np.uint64))
 
 
 def _assign(seeds: Hashes, hashes: Hashes) -> NDArray[np.intp]:

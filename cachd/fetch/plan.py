@@ -186,6 +186,8 @@ def _claims(
     view: SwarmView, settings: FetchSettings, unheld: Numbers, worthy: Sequence[PeerView]
 ) -> tuple[list[int], Numbers]:
     """What to take from the origin, of `unheld`, and what is left of it."""
+    if not len(unheld) or not view.origin_slots:
+        return [], unheld
     claimers = _claimers(view, settings)
     count = 1 + len(claimers) + len(view.others)
     slots = min(view.origin_slots, max(1, limits.ORIGIN_AT_ONCE // count) - view.origin_in_flight)
@@ -194,7 +196,7 @@ def _claims(
         return [], unheld
     open_now = unheld[~view.origin_lacks[unheld]]
     turns = np.full(len(open_now), view.stalled)
-    if count > limits.ORIGIN_AT_ONCE:
+    if view.others:
         open_now, turns = _in_turn(view, worthy, open_now)
     owners = view.placement.owners([view.self_id, *(p.node for p in claimers)], view.others)
     ours = owners.are(open_now, view.self_id)
@@ -217,7 +219,7 @@ def _in_turn(
     unseen = view.lacking[_holders(worthy, view.lacking) == 0]
     if not len(unseen):
         return unheld, np.zeros(len(unheld), np.intp)
-    last = unseen[min(len(unseen), limits.ORIGIN_AT_ONCE) - 1]
+    last = unseen[min(len(unseen), limits.CROWD_ORIGIN_AT_ONCE) - 1]
     unheld = unheld[unheld <= last]
     unseen_after = len(unseen) - np.searchsorted(unseen, unheld, side="right")
     passed = len(view.chunks) - 1 - unheld - unseen_after

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cachd import limits
 from cachd.cache.cache import Filling
@@ -134,6 +136,18 @@ class Swarm:
     def done(self) -> bool:
         return not self._bytes_left
 
+    @property
+    def pushing(self) -> bool:
+        """Whether nodes push what they bring into the region: where all follow all. Elsewhere a
+        chunk is passed on as it is asked for."""
+        return not self.others
+
+    @property
+    def threads(self) -> int:
+        """How many chunks are asked for at once."""
+        few = self.settings.threads
+        return few if self.pushing else max(few, limits.CROWD_FETCH_THREADS)
+
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
 
@@ -154,9 +168,9 @@ class Swarm:
                 left.append(known.address)
             elif moved and not known.in_flight:
                 del self.peers[node]
+        nothing = np.zeros(len(self.chunks), np.bool_)
         for node, address in listed.items():
             if node not in self.peers:
-                nothing = np.zeros(len(self.chunks), np.bool_)
                 self.peers[node] = PeerSourceState(
                     address=address, held=nothing, progressed_s=now_s
                 )
@@ -184,10 +198,10 @@ class Swarm:
                 peer.progressed_s, peer.state = now_s, PeerState.WITHOUT
             return
         held, claimed = maps
-        if not np.array_equal(claimed, peer.claimed):
+        if not _same(claimed, peer.claimed):
             self.pushes.promised(node, claimed[self._lacking[claimed]].tolist(), now_s)
             peer.progressed_s = now_s
-        if not np.array_equal(held, peer.held) or peer.state in _SILENT:
+        if peer.state in _SILENT or not _same(held, peer.held):
             peer.progressed_s = now_s
             peer.state = PeerState.COMPLETE if held.all() else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
@@ -264,7 +278,7 @@ class Swarm:
     # Views
 
     def view(self, now_s: float, push_backlog: int) -> SwarmView:
-        threads = self.settings.threads
+        threads = self.threads
         queue = threads * limits.QUEUED_PER_THREAD
         origin = self.fixed[Fixed.ORIGIN]
         ready = not origin.banned and origin.retry_at_s <= now_s
@@ -350,6 +364,10 @@ class Swarm:
             else:
                 reasons[str(node)] = peer.last_error or peer.state.value
         return reasons
+
+
+def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:

@@ -24,9 +24,9 @@ def set_bit(bitmap: bytearray, number: int) -> None:
 
 def unpack(bitmap: bytes, count: int) -> Mask:
     """Of `count` chunks."""
-    bits = np.frombuffer(bitmap, np.uint8)[: (count + 7) // 8]
-    unpacked = np.unpackbits(bits, count=count, bitorder="little")
-    return unpacked.view(np.bool_)
+    size = (count + 7) // 8
+    bits = np.frombuffer(bitmap[:size].ljust(size, b"\0"), np.uint8)
+    return np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)
 
 
 def pack(mask: Mask) -> bytes:

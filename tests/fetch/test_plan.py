@@ -282,8 +282,8 @@ def claims_in_a_crowd(
 
 
 def test_in_a_crowd_chunks_are_claimed_in_turn() -> None:
-    claims = claims_in_a_crowd(range(128), count=2 * limits.ORIGIN_AT_ONCE)
-    assert set(claims) <= set(range(limits.ORIGIN_AT_ONCE))
+    claims = claims_in_a_crowd(range(128), count=2 * limits.CROWD_ORIGIN_AT_ONCE)
+    assert set(claims) <= set(range(limits.CROWD_ORIGIN_AT_ONCE))
     assert set(claims.values()) == {1}
 
 
