@@ -188,12 +188,13 @@ class Cache:
         try:
             for places in by_file.values():
                 write_chunk(self._layout, verified, places)
-                self.space.measure_file(places[0].stored.root)
                 written.extend(places)
         except CacheUnavailable:
             if any(not stored.gone for stored in by_file):
                 raise  # otherwise the version was dropped meanwhile, its files with it
         finally:
+            for stored in by_file:
+                self.space.measure_file(stored.root)
             with self._quiet:
                 for stored in by_file:
                     stored.writers -= 1

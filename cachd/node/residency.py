@@ -33,9 +33,9 @@ from cachd.peer.directory import PeerAddress
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import decode_hint
+from registry_core.domain.packs import Locations, decode_hint
 from registry_core.domain.policy import PUBLISHER, Policy
-from registry_core.errors import IntegrityError, NotFound
+from registry_core.errors import IntegrityError, InvalidInput, NotFound
 from registry_core.ledger.records import VersionRecord
 from registry_core.trust.oms import verify_version
 
@@ -204,6 +204,9 @@ class Residency:
             if job.cancel.is_set():
                 raise FetchCancelled("nobody wants this version any more")
             if not damaged:
+                if digest not in self._cache.versions():  # its manifest was lost
+                    self._make_ready(manifest, documents, job)
+                    self._cache.begin(manifest)
                 arrival.bytes_done = manifest.size
                 return present
             _log.warning("cached version is damaged: fetching it again", files=damaged)
@@ -257,6 +260,16 @@ class Residency:
         verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
         return manifest, documents
 
+    def _locations(self, digest: Digest, documents: Documents) -> Locations:
+        """By the hint; by another one, if the disk has spoiled that which was kept."""
+        try:
+            return decode_hint(documents.hint) if documents.hint else {}
+        except InvalidInput:
+            bundle = sha256(documents.bundle).digest()
+            found = fetch_documents(digest, bundle, self._peers(), self._origins.find())
+            self._cache.put_documents(digest, found.manifest, found.bundle, found.hint)
+            return decode_hint(found.hint) if found.hint else {}
+
     def _fetch(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
         arrival = job.arrival
         self._tell(job, "fetching")
@@ -273,7 +286,7 @@ class Residency:
         )
         report = fetcher.fetch(
             manifest,
-            decode_hint(documents.hint) if documents.hint else {},
+            self._locations(manifest.digest, documents),
             self._peers,
             job.cancel,
             on_progress,
