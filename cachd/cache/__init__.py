@@ -4,6 +4,8 @@ layout      which file lies where, durable renames, removal of read-only trees
 verifier    the only maker of `VerifiedChunk`
 documents   manifest, bundle and hint of a version as files
 index       in memory: which verified chunk lies at which place, which places want which chunk
+storing     verified chunks on their way into files
+clone       sharing a chunk's blocks with another file, where the filesystem can
 partial     a file being filled, and the record of what it holds
 adopt       what files that are not known yet soundly hold
 publish     complete files become blobs, blobs become an immutable version directory

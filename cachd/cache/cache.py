@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +25,15 @@ from cachd import limits
 from cachd.cache import audit, publish
 from cachd.cache.adopt import adopt
 from cachd.cache.documents import DocumentFiles, DocumentKind, Documents
-from cachd.cache.errors import CacheLocked, CacheUnavailable, VersionIncomplete, disk_errors
+from cachd.cache.errors import CacheLocked, disk_errors
 from cachd.cache.index import Index, Place, StoredFile
 from cachd.cache.layout import Layout, is_file, remove_tree, sync_folder
 from cachd.cache.leftovers import Leftovers
-from cachd.cache.partial import write_chunk
 from cachd.cache.quota import Quota
 from cachd.cache.recovery import recover
 from cachd.cache.scrub import damaged_chunks
 from cachd.cache.space import Space
+from cachd.cache.storing import Storing
 from cachd.cache.survey import Survey, survey
 from cachd.cache.verifier import VerifiedChunk
 from registry_core.domain.identifiers import ChunkId, Digest
@@ -70,12 +70,12 @@ class Cache:
         self._layout: Final = Layout(root)
         self._lock_descriptor = lock_descriptor
         self._lock = threading.Lock()
-        self._quiet = threading.Condition(self._lock)
         self._changing = threading.Lock()
         self._documents = DocumentFiles(self._layout)
         self._index = Index()
         self._bitmaps: dict[Digest, tuple[int, bytes]] = {}
         self.space: Final = Space(self._layout, quota)
+        self._storing = Storing(self._layout, self._index, self._lock, self.space)
         found = recover(self._layout, self._documents, self._index, self.space)
         self._manifests = found.manifests
         self._strays = found.strays
@@ -177,29 +177,12 @@ class Cache:
         """Write a verified chunk at every place that wants it, and offer it from then on."""
         if not isinstance(verified, VerifiedChunk):
             raise TypeError("the cache stores verified chunks only: see cachd.cache.verifier")
-        with self._lock:
-            wanting = self._index.wanting(verified.chunk.id)
-            by_file: dict[StoredFile, list[Place]] = {}
-            for place in wanting:
-                by_file.setdefault(place.stored, []).append(place)
-            for stored in by_file:
-                stored.writers += 1
-        written: list[Place] = []
-        try:
-            for places in by_file.values():
-                write_chunk(self._layout, verified, places)
-                written.extend(places)
-        except CacheUnavailable:
-            if any(not stored.gone for stored in by_file):
-                raise  # otherwise the version was dropped meanwhile, its files with it
-        finally:
-            for stored in by_file:
-                self.space.measure_file(stored.root)
-            with self._quiet:
-                for stored in by_file:
-                    stored.writers -= 1
-                self._index.fill(verified.chunk.id, written)
-                self._quiet.notify_all()
+        self._storing.store(verified)
+
+    def clone(self, chunk: Chunk, buffer: memoryview) -> bool:
+        """Take a chunk over from another file of this cache without writing it, verified in
+        `buffer`. False: it has to be read and stored."""
+        return self._storing.clone(chunk, buffer)
 
     def publish(self, manifest: Manifest) -> Path:
         """The version's directory, made visible in one step once all chunks are there.
@@ -389,27 +372,13 @@ class Cache:
 
     def _finish_files(self, manifest: Manifest) -> None:
         """Partials that are whole become blobs."""
-        for stored in self._whole_files(manifest):
+        for stored in self._storing.whole_files(manifest):
             if not stored.complete:
                 publish.sync_partial(self._layout, stored)
                 with self._lock:
                     publish.rename_to_blob(self._layout, stored)
                     stored.complete = True
                 self.space.measure_file(stored.root)
-
-    def _whole_files(self, manifest: Manifest) -> list[StoredFile]:
-        """The version's files once nobody writes to them, or VersionIncomplete."""
-        with self._quiet:
-            roots = dict.fromkeys(file.chunk_root for file in manifest.files if file.chunks)
-            found = [self._index.file(root) for root in roots]
-            files = [stored for stored in found if stored is not None and all(stored.have)]
-            if len(files) != len(roots):
-                raise VersionIncomplete(
-                    f"version {manifest.digest} lacks {len(self._index.missing(manifest))} "
-                    "chunks: fetch them first"
-                )
-            self._quiet.wait_for(_idle(files))
-            return files
 
     def _condemn(self, stored: StoredFile) -> None:
         self._forget(stored)
@@ -440,7 +409,3 @@ class Cache:
         root = place.stored.root
         path = self._layout.blob(root) if place.stored.complete else self._layout.partial(root)
         return path, place.offset, place.chunk.length
-
-
-def _idle(files: list[StoredFile]) -> Callable[[], bool]:
-    return lambda: not any(stored.writers for stored in files)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from cachd.cache.populate import populate, resident_fraction
 from cachd.cache.salvage import salvage
 from cachd.cache.scrub import damaged_chunks
 from cachd.cache.verifier import verify
+from tests.cache.filesystems import MIB, mounted, rot
 from tests.cache.test_cache import _flip, content
 from tests.cache.test_space import du
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
@@ -26,19 +26,8 @@ GO_ON = threading.Event()
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """An ext4 filesystem in a file: (where it is mounted, the file)."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount a filesystem")
-    image, mounted = tmp_path / "image", tmp_path / "disk"
-    mounted.mkdir()
-    with image.open("wb") as file:
-        file.truncate(64 * 2**20)
-    subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0", image], check=True)
-    made = subprocess.run(["mount", "-o", "loop", image, mounted], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"cannot mount a filesystem here: {made.stderr.decode().strip()}")
-    yield mounted, image
-    subprocess.run(["umount", mounted], check=True)
+    with mounted("ext4", tmp_path, 64 * MIB) as found:
+        yield found
 
 
 @pytest.mark.parametrize("chunk_bytes", [CHUNK, 10_007, 4096])
@@ -64,18 +53,15 @@ def test_every_flipped_bit_is_found_where_it_is(tmp_path: Path, chunk_bytes: int
 @pytest.mark.root
 def test_rot_beneath_sound_pages_is_found_and_mended_from_them(disk: tuple[Path, Path]) -> None:
     """What is served comes from memory and is sound: a read of the file would find nothing."""
-    mounted, image = disk
+    place, image = disk
     manifest, chunks = make_version(FILES)
     weights = manifest.files[1]
-    with Cache.open(mounted / "cache") as cache:
+    with Cache.open(place / "cache") as cache:
         fill(cache, manifest, chunks)
         folder = cache.publish(manifest)
         os.sync()
         populate(folder)
-        place = image.read_bytes().index(FILES["weights.bin"][CHUNK : CHUNK + 4096])
-        with image.open("r+b") as file:
-            file.seek(place + 5)
-            file.write(bytes([FILES["weights.bin"][CHUNK + 5] ^ 4]))
+        rot(image, FILES["weights.bin"][CHUNK : CHUNK + 4096], 5)
         assert content(folder) == FILES
         assert resident_fraction(folder) == 1.0
         assert cache.scrub(weights.chunk_root, GO_ON) == 1
@@ -86,14 +72,14 @@ def test_rot_beneath_sound_pages_is_found_and_mended_from_them(disk: tuple[Path,
         os.sync()
         assert cache.scrub(weights.chunk_root, GO_ON) == 0
         assert content(folder) == FILES
-        assert cache.space.used() == du(mounted / "cache")
+        assert cache.space.used() == du(place / "cache")
 
 
 @pytest.mark.root
 def test_scrubbing_brings_nothing_into_memory(disk: tuple[Path, Path]) -> None:
-    mounted, _ = disk
+    place, _ = disk
     manifest, chunks = make_version(FILES)
-    with Cache.open(mounted / "cache") as cache:
+    with Cache.open(place / "cache") as cache:
         fill(cache, manifest, chunks)
         folder = cache.publish(manifest)
         descriptor = os.open(folder / "weights.bin", os.O_RDONLY)
