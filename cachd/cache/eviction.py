@@ -3,7 +3,8 @@
 1. Nothing goes while what is there, and what is to come, stays within the high watermark.
 2. Above it versions go until the low one is reached: least recently used first.
 3. What is kept (resident, leased, desired, coming, or within grace) never goes.
-4. A version whose files all stay on the disk anyway, because what is kept needs them or because
+4. Nothing goes for a version that would not fit all the same.
+5. A version whose files all stay on the disk anyway, because what is kept needs them or because
    they are linked from outside the cache, frees next to nothing: such go after all others.
 """
 
@@ -36,9 +37,14 @@ def to_free(used: int, coming: int, limit: int) -> int:
 
 
 def choose(
-    held: Iterable[Held], kept: Collection[Digest], freed_by: Mapping[bytes, int], wanted: int
+    held: Iterable[Held],
+    kept: Collection[Digest],
+    freed_by: Mapping[bytes, int],
+    wanted: int,
+    least: int = 0,
 ) -> list[Digest]:
-    """The versions to drop, in order, so that `wanted` bytes come free, or as many as can.
+    """The versions to drop, in order, so that `wanted` bytes come free, or as many as can. None if
+    not even `least` bytes can.
 
     `freed_by`: bytes that come free with a file's last version; 0 for one linked from outside.
     """
@@ -58,4 +64,4 @@ def choose(
         freed += version.own_bytes
         freed += sum(freed_by.get(root, 0) for root in version.files if not left[root])
         chosen.append(version.digest)
-    return chosen
+    return chosen if freed >= least else []

@@ -111,7 +111,8 @@ class Retention:
             return None
         self._note_use()
         survey = await asyncio.to_thread(self._cache.survey)
-        for digest in choose(survey.held, self.kept(), survey.freed_by, excess):
+        least = space.used() + space.promised() + coming - limit if coming and limit else 0
+        for digest in choose(survey.held, self.kept(), survey.freed_by, excess, least):
             if digest not in self.kept():  # a stage may name it since
                 before = space.used()
                 await self._residency.evict(digest)

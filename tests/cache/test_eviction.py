@@ -71,6 +71,15 @@ def test_the_least_recently_used_goes_first_unless_it_frees_nothing(
     assert pointless == sorted(pointless, reverse=True), "what frees nothing goes last"
 
 
+@given(caches(), st.integers(0, 500), st.integers(0, 500))
+def test_nothing_goes_in_vain(
+    cache: tuple[list[Held], set[Digest], dict[bytes, int]], wanted: int, more: int
+) -> None:
+    held, kept, freed_by = cache
+    chosen = choose(held, kept, freed_by, wanted + more, wanted)
+    assert not chosen or freed(held, set(chosen), freed_by) >= wanted
+
+
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(1, 10**6))
 def test_eviction_begins_above_the_high_watermark_and_ends_at_the_low(
     used: int, coming: int, limit: int

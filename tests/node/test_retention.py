@@ -124,6 +124,22 @@ def test_a_version_that_does_not_fit_is_told_and_comes_once_there_is_room(run: R
     run(story)
 
 
+def test_nothing_is_evicted_for_a_version_that_will_not_fit_all_the_same(
+    run: Run, registry: Registry, tmp_path: Path
+) -> None:
+    huge = push(registry, tmp_path / "huge", {"weights.bin": random.Random(9).randbytes(4 * SIZE)})
+
+    async def story(disk: Disk, versions: list[VersionRecord]) -> None:
+        for version in versions[:3]:
+            await bring(disk, version)
+        disk.now_s += GRACE_S
+        with pytest.raises(CacheNoRoom):
+            await disk.residency.bring(huge)
+        assert disk.on_disk() == {digest(version) for version in versions[:3]}
+
+    run(story)
+
+
 def test_versions_linked_from_outside_are_spared_for_they_free_nothing(run: Run) -> None:
     async def story(disk: Disk, versions: list[VersionRecord]) -> None:
         one, two, three, four = versions
@@ -143,15 +159,19 @@ def test_versions_linked_from_outside_are_spared_for_they_free_nothing(run: Run)
 
 def test_a_version_wanted_again_while_it_is_being_evicted_is_whole(run: Run) -> None:
     async def story(disk: Disk, versions: list[VersionRecord]) -> None:
-        for _ in range(5):
-            await bring(disk, versions[0])
-            _, path = await asyncio.gather(
-                disk.residency.evict(digest(versions[0])), disk.residency.bring(versions[0])
-            )
-            assert path is not None
-            disk.assert_whole(
-                digest(versions[0]), {"weights.bin": random.Random(0).randbytes(SIZE)}
-            )
+        await bring(disk, versions[0])
+        disk.cache._changing.acquire()  # as another version's begin may hold it for long
+        evicted = asyncio.create_task(disk.residency.evict(digest(versions[0])))
+        await asyncio.sleep(0)
+        brought = asyncio.create_task(disk.residency.bring(versions[0]))
+        try:
+            done, _ = await asyncio.wait([brought], timeout=0.5)
+            assert not done, "what is on the disk still is about to go"
+        finally:
+            disk.cache._changing.release()
+        await asyncio.gather(evicted, brought)
+        files = {"weights.bin": random.Random(0).randbytes(SIZE)}
+        disk.assert_whole(digest(versions[0]), files)
 
     run(story)
 
