@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cachd.authority.daemon import Authority
+from cachd.cache.quota import Quota
 from cachd.listen import Address
 from cachd.node.config import NodeConfig, StagePattern, node_name
 from cachd.node.daemon import Node
@@ -17,15 +18,18 @@ class Dev:
     def __init__(
         self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
         serve: tuple[StagePattern, ...], grace_s: float, ready_timeout_s: float,
+        cache_quota: Quota, scrub_s: float,
     ) -> None:  # fmt: skip
         self._authority = Authority(home, listen)
         self._home = home
         self._settings = (region, data, run, serve, grace_s, ready_timeout_s)
+        self._cache_settings = (cache_quota, scrub_s)
         self._node: Node | None = None
 
     async def start(self) -> dict[str, object]:
         ready = await self._authority.start()
         region, data, run, serve, grace_s, ready_timeout_s = self._settings
+        cache_quota, scrub_s = self._cache_settings
         self._node = Node(
             NodeConfig(
                 name=node_name(None),
@@ -38,6 +42,8 @@ class Dev:
                 serve=serve,
                 grace_s=grace_s,
                 ready_timeout_s=ready_timeout_s,
+                cache_quota=cache_quota,
+                scrub_s=scrub_s,
             )
         )
         return ready | await self._node.start() | {"ready": "dev"}

@@ -17,6 +17,14 @@ COPY_SLICE = 1 * MIB
 DISK_THREADS = 2  # hashing what lies on disk, syncing files, populating
 POPULATE_STEP = 32 * MIB  # between two looks at `cancel`
 OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found and being opened
+CACHE_HIGH, CACHE_LOW = 0.9, 0.8  # watermarks, as shares of the quota
+DISK_KEPT_FREE = 0.02  # of the filesystem, whatever the quota says: others write there as well
+DISK_BLOCK = 4 * KIB
+FOLDER_ENTRY = 512  # of a file, in the folders that name it
+EXTENTS_PER_BLOCK = 256
+LAST_USE_STEP_S = 60.0  # how exactly the last use of a version is kept
+SCRUB_BYTES_PER_S = 64 * MIB  # while a file is read
+SCRUB_RETRY_S = 60.0  # between two attempts to mend what nobody could give
 
 # Peer protocol
 REQUEST_PAYLOAD_MAX = 64
@@ -64,6 +72,7 @@ CONNECTIONS_PER_THREAD_MAX = 16
 COMPLAINTS_MAX = 256
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
+assert 0 < CACHE_LOW < CACHE_HIGH < 1
 assert HASH_SLICE <= domain.CHUNK_DEFAULT
 assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chunks travel at once"
 assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"

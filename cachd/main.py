@@ -16,7 +16,7 @@ from typing import Protocol
 import click
 import uvloop
 
-from cachd.control.limits import TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
+from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from registry_core.errors import RegistryError
@@ -91,6 +91,11 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     for option in (
         click.option("--ready-timeout-s", default=_READY_TIMEOUT_S_DEFAULT, show_default=True,
                      help="Flip without workers that take longer than this to load."),
+        click.option("--scrub-days", default=SCRUB_DAYS_DEFAULT, show_default=True,
+                     type=click.FloatRange(min=0),
+                     help="Hash all of the cache again in so many days, slowly; 0: never."),
+        click.option("--cache-quota", default="90%", show_default=True, metavar="SIZE|PERCENT%",
+                     help="What the cache may take of the disk: 200GiB, or 80% of the filesystem."),
         click.option("--grace-s", default=_GRACE_S_DEFAULT, show_default=True,
                      help="How long the previous version stays resident after a flip."),
         click.option("--serve", multiple=True, metavar="NAME@STAGE",
@@ -165,6 +170,8 @@ def node(
     run_dir: Path | None,
     serve: tuple[str, ...],
     grace_s: float,
+    cache_quota: str,
+    scrub_days: float,
     ready_timeout_s: float,
     api: str | None,
     relays: str,
@@ -177,6 +184,7 @@ def node(
       cachd node --authority http://127.0.0.1:7420 --root root.json \\
           --data /var/lib/cachd --run /run/cachd --serve 'minilm@production'
     """  # fmt: skip
+    from cachd.cache.quota import Quota
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
     from cachd.peer.trusted import TrustedNetworks
@@ -192,6 +200,8 @@ def node(
         trusted=TrustedNetworks.parse(trust_networks),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
+        cache_quota=Quota.parse(cache_quota),
+        scrub_s=scrub_days * 86_400,
         ready_timeout_s=ready_timeout_s,
         api=Address.parse(api) if api else None,
         relays=relays,
@@ -217,6 +227,8 @@ def dev(
     run_dir: Path | None,
     serve: tuple[str, ...],
     grace_s: float,
+    cache_quota: str,
+    scrub_days: float,
     ready_timeout_s: float,
 ) -> None:
     """An authority and a node in one process, for a laptop.
@@ -225,6 +237,7 @@ def dev(
     Example:
       cachd dev --home ~/.cachd/registry --data ~/.cachd/node --serve '*@*'
     """  # fmt: skip
+    from cachd.cache.quota import Quota
     from cachd.dev import Dev
     from cachd.node.config import StagePattern
 
@@ -233,6 +246,7 @@ def dev(
         lambda: Dev(
             home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
             serve=patterns, grace_s=grace_s, ready_timeout_s=ready_timeout_s,
+            cache_quota=Quota.parse(cache_quota), scrub_s=scrub_days * 86_400,
         )
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ written: what is marked is hashed again by `begin`, the rest is tidied by `Cache
 
 Locks: `_lock` guards the index and the known versions, and is held for
 memory operations and single renames only. `_changing` is taken first, and lets one `begin`,
-`publish`, `drop` or `condemn` run at a time.
+`publish`, `mend`, `drop` or `condemn` run at a time.
 """
 
 from __future__ import annotations
@@ -15,19 +15,26 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cachd import limits
 from cachd.cache import audit, publish
+from cachd.cache.adopt import adopt
 from cachd.cache.documents import DocumentFiles, DocumentKind, Documents
-from cachd.cache.errors import CacheLocked, CacheUnavailable, VersionIncomplete, disk_errors
+from cachd.cache.errors import CacheLocked, disk_errors
 from cachd.cache.index import Index, Place, StoredFile
 from cachd.cache.layout import Layout, is_file, remove_tree, sync_folder
-from cachd.cache.partial import open_partial, readings, unmark, write_chunk
+from cachd.cache.leftovers import Leftovers
+from cachd.cache.quota import Quota
 from cachd.cache.recovery import recover
+from cachd.cache.scrub import damaged_chunks
+from cachd.cache.space import Space
+from cachd.cache.storing import Storing
+from cachd.cache.survey import Survey, survey
 from cachd.cache.verifier import VerifiedChunk
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
@@ -59,19 +66,25 @@ class OpenChunk:
 class Cache:
     """One process has a cache open at a time (CacheLocked otherwise)."""
 
-    def __init__(self, root: Path, lock_descriptor: int) -> None:
+    def __init__(self, root: Path, lock_descriptor: int, quota: Quota | None) -> None:
         self._layout: Final = Layout(root)
         self._lock_descriptor = lock_descriptor
         self._lock = threading.Lock()
-        self._quiet = threading.Condition(self._lock)
         self._changing = threading.Lock()
         self._documents = DocumentFiles(self._layout)
         self._index = Index()
         self._bitmaps: dict[Digest, tuple[int, bytes]] = {}
-        self._manifests = recover(self._layout, self._documents, self._index)
+        self.space: Final = Space(self._layout, quota)
+        self._storing = Storing(self._layout, self._index, self._lock, self.space)
+        found = recover(self._layout, self._documents, self._index, self.space)
+        self._manifests = found.manifests
+        self._strays = found.strays
+        self._leftovers = Leftovers(
+            self._layout, self.space, found.orphans, lambda root: self._index.file(root) is not None
+        )
 
     @classmethod
-    def open(cls, root: str | os.PathLike[str]) -> Cache:
+    def open(cls, root: str | os.PathLike[str], quota: Quota | None = None) -> Cache:
         """Open or make the cache at `root`, tidying what a crash may have left."""
         path = Path(root).absolute()
         with disk_errors("open the cache", path):
@@ -79,7 +92,7 @@ class Cache:
             descriptor = os.open(Layout(path).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return cls(path, descriptor)
+            return cls(path, descriptor, quota)
         except BlockingIOError as error:
             os.close(descriptor)
             raise CacheLocked(
@@ -104,11 +117,17 @@ class Cache:
     # Documents
 
     def put_documents(self, digest: Digest, manifest: bytes, bundle: bytes, hint: bytes) -> None:
-        """Keep what describes a version, durably; IntegrityError if the manifest is another's."""
+        """Keep what describes a version, durably; IntegrityError if the manifest is another's.
+
+        Room for the rest of it is set aside, until `settle`: CacheNoRoom if there is none.
+        """
         parsed = Manifest.parse(manifest)
+        self.space.promise(digest, parsed, self._incomplete(parsed))
         self._documents.put(digest, Documents(manifest, bundle, hint))
+        self.space.measure_documents(digest, self._documents.paths(digest))
         with self._lock:
             self._manifests[digest] = parsed
+            self._strays.discard(digest)
 
     def documents(self, digest: Digest) -> Documents | None:
         """What `put_documents` kept, or None."""
@@ -124,21 +143,29 @@ class Cache:
         """Make room for a version's files, or resume: says what is missing.
 
         What an earlier process claims to have written is hashed again before it counts. The
-        version's manifest must have passed verification; it is kept from here on.
+        version's manifest must have passed verification; it is kept from here on. Room is set
+        aside for all of it until `settle`, or CacheNoRoom.
         """
         with self._changing:
+            self.space.promise(manifest.digest, manifest, self._incomplete(manifest))
             self._documents.put_manifest(manifest)
+            self.space.measure_documents(manifest.digest, self._documents.paths(manifest.digest))
             with self._lock:
                 self._manifests[manifest.digest] = manifest
+                self._strays.discard(manifest.digest)
                 unknown = {
                     file.chunk_root: file
                     for file in manifest.files
                     if file.chunks and self._index.file(file.chunk_root) is None
                 }
-            self._adopt(list(unknown.values()))
+            adopted = adopt(self._layout, list(unknown.values()))
             with self._lock:
+                for stored in adopted:
+                    self._index.add(stored)
                 missing = self._index.missing(manifest)
                 local = frozenset(c for c in missing if self._index.holding(c) is not None)
+        for stored in adopted:
+            self.space.measure_file(stored.root)
         return Filling(
             manifest,
             tuple(missing.values()),
@@ -150,27 +177,12 @@ class Cache:
         """Write a verified chunk at every place that wants it, and offer it from then on."""
         if not isinstance(verified, VerifiedChunk):
             raise TypeError("the cache stores verified chunks only: see cachd.cache.verifier")
-        with self._lock:
-            wanting = self._index.wanting(verified.chunk.id)
-            by_file: dict[StoredFile, list[Place]] = {}
-            for place in wanting:
-                by_file.setdefault(place.stored, []).append(place)
-            for stored in by_file:
-                stored.writers += 1
-        written: list[Place] = []
-        try:
-            for places in by_file.values():
-                write_chunk(self._layout, verified, places)
-                written.extend(places)
-        except CacheUnavailable:
-            if any(not stored.gone for stored in by_file):
-                raise  # otherwise the version was dropped meanwhile, its files with it
-        finally:
-            with self._quiet:
-                for stored in by_file:
-                    stored.writers -= 1
-                self._index.fill(verified.chunk.id, written)
-                self._quiet.notify_all()
+        self._storing.store(verified)
+
+    def clone(self, chunk: Chunk, buffer: memoryview) -> bool:
+        """Take a chunk over from another file of this cache without writing it, verified in
+        `buffer`. False: it has to be read and stored."""
+        return self._storing.clone(chunk, buffer)
 
     def publish(self, manifest: Manifest) -> Path:
         """The version's directory, made visible in one step once all chunks are there.
@@ -181,13 +193,16 @@ class Cache:
         if final is not None:
             return final
         with self._changing:
-            for stored in self._whole_files(manifest):
-                if not stored.complete:
-                    publish.sync_partial(self._layout, stored)
-                    with self._lock:
-                        publish.rename_to_blob(self._layout, stored)
-                        stored.complete = True
-            return self.published(manifest.digest) or publish.build_version(self._layout, manifest)
+            self._finish_files(manifest)
+            final = self.published(manifest.digest)
+            final = final or publish.build_version(self._layout, manifest)
+            self.space.measure_version(manifest.digest)
+        self.space.settle(manifest.digest)
+        return final
+
+    def settle(self, digest: Digest) -> None:
+        """The version is not being filled any more: what was set aside for it is free."""
+        self.space.settle(digest)
 
     def published(self, digest: Digest) -> Path | None:
         """The version's directory if it is visible."""
@@ -243,26 +258,93 @@ class Cache:
                     place = self._index.holding(chunk_id)
                 if place is None:
                     return
-                self._remove_file(place.stored)
+                self._condemn(place.stored)
 
-    # Whole versions
+    # Damage
 
     def verify(self, manifest: Manifest, cancel: threading.Event | None = None) -> list[str]:
         """Hash every file of a visible version again; the paths (in the version) that are damaged.
 
-        Damaged files are no source any more; to heal, `drop` the version and fetch it again.
+        Damaged files are no source any more; `begin`, fetch and `mend` heal the version.
         """
-        folder = self._layout.version(manifest.digest)
-        bad = audit.damaged_files(manifest, folder, cancel)
-        with self._changing:
-            for file in manifest.files:
-                stored = self._index.file(file.chunk_root) if file.path in bad else None
-                if stored is not None:
-                    self._remove_file(stored)
+        bad = audit.damaged_files(manifest, self._layout.version(manifest.digest), cancel)
+        self.condemn_files(manifest, bad)
         return bad
 
+    def condemn_files(self, manifest: Manifest, paths: Collection[str]) -> None:
+        """These files of a visible version turned out damaged: they are no source any more."""
+        version = self._layout.version(manifest.digest)
+        with self._changing:
+            for file in manifest.files:
+                stored = self._index.file(file.chunk_root) if file.path in paths else None
+                blob = self._layout.blob(file.chunk_root)
+                if stored is not None and publish.same_file(version / file.path, blob):
+                    self._condemn(stored)
+
+    def scrub(self, chunk_root: bytes, stop: threading.Event) -> int:
+        """Hash a complete file as the disk has it; the number of damaged chunks. If there are any,
+        the file is no source any more."""
+        with self._lock:
+            stored = self._index.file(chunk_root)
+        if stored is None or not stored.complete:
+            return 0
+        try:
+            bad = damaged_chunks(self._layout.blob(chunk_root), stored.chunks, stop)
+        except FileNotFoundError:
+            return 0  # dropped meanwhile
+        with self._changing:
+            if bad and not stored.gone:
+                self._condemn(stored)
+        return len(bad)
+
+    def mend(self, manifest: Manifest) -> Path:
+        """The version's directory, where sound files take the place of damaged ones.
+
+        Each by one rename: what was opened or mapped before stays as it was. VersionIncomplete if
+        chunks are missing.
+        """
+        path = self.publish(manifest)
+        with self._changing:
+            self._finish_files(manifest)
+            publish.replace_files(self._layout, manifest)
+            self._leftovers.tidy()
+            self.space.measure_version(manifest.digest)
+        self.space.settle(manifest.digest)
+        return path
+
+    # Room
+
+    def complete_files(self) -> dict[bytes, int]:
+        """Chunk root -> size of what is complete here."""
+        with self._lock:
+            return self._index.complete()
+
+    def lacking_bytes(self, manifest: Manifest) -> int:
+        """What the disk must still take for this version to be whole here."""
+        return self.space.lacking(manifest, self._incomplete(manifest))
+
+    def touch(self, digest: Digest, now_s: float) -> None:
+        """The version was used now (Unix time). Outlasts a restart."""
+        with suppress(FileNotFoundError):
+            os.utime(self._documents.path(digest, DocumentKind.MANIFEST), (now_s, now_s))
+
+    def survey(self) -> Survey:
+        """What there is to evict, and what that frees. Not cheap."""
+        with self._lock:
+            manifests, strays = dict(self._manifests), set(self._strays)
+        return survey(self._layout, self.space, manifests, strays)
+
+    def tidy(self) -> None:
+        """Let go of files that were kept for others' links only, where these are gone."""
+        with self._changing:
+            self._leftovers.tidy()
+
     def drop(self, digest: Digest) -> None:
-        """Remove a version, its documents, and the files that no other version needs."""
+        """Remove a version, its documents, and the files that no other version needs.
+
+        A file that others have links to is no source any more, but stays as long as they do.
+        """
+        self.space.settle(digest)
         with self._changing:
             visible = self.published(digest)
             if visible is not None:
@@ -276,78 +358,54 @@ class Cache:
                 manifest = self._manifests.pop(digest, None)
                 self._bitmaps.pop(digest, None)
                 needed = {f.chunk_root for m in self._manifests.values() for f in m.files}
+            self._strays.discard(digest)
             self._documents.remove(digest)
+            self.space.measure_documents(digest, self._documents.paths(digest))
+            self.space.measure_version(digest)
             for file in manifest.files if manifest else ():
                 stored = self._index.file(file.chunk_root)
                 if stored is not None and file.chunk_root not in needed:
-                    self._remove_file(stored)
+                    self._let_go(stored)
+            self._leftovers.tidy()
 
     # Inside; `_changing` is held
 
-    def _adopt(self, files: list[ModelFile]) -> None:
-        """Index files that lie on disk or are new, after hashing what they claim to hold."""
-        claims: dict[bytes, bytearray] = {}
-        for file in files:
-            if is_file(self._layout.blob(file.chunk_root), file.size):
-                claims[file.chunk_root] = bytearray(b"\1" * len(file.chunks))
-            else:
-                claims[file.chunk_root] = open_partial(self._layout, file)
-        checks = [
-            reading
-            for file in files
-            for reading in readings(self._claiming_path(file), file, claims[file.chunk_root])
-        ]
-        for reading in audit.damaged(checks):
-            root, position = reading.key
-            claims[root][position] = 0
-            if reading.path == self._layout.partial(root):
-                unmark(self._layout, root, position)
-        for file in files:
-            self._index_file(file, claims[file.chunk_root])
+    def _finish_files(self, manifest: Manifest) -> None:
+        """Partials that are whole become blobs."""
+        for stored in self._storing.whole_files(manifest):
+            if not stored.complete:
+                publish.sync_partial(self._layout, stored)
+                with self._lock:
+                    publish.rename_to_blob(self._layout, stored)
+                    stored.complete = True
+                self.space.measure_file(stored.root)
 
-    def _claiming_path(self, file: ModelFile) -> Path:
-        blob = self._layout.blob(file.chunk_root)
-        return blob if is_file(blob, file.size) else self._layout.partial(file.chunk_root)
+    def _condemn(self, stored: StoredFile) -> None:
+        self._forget(stored)
+        self._leftovers.condemn(stored.root)
 
-    def _index_file(self, file: ModelFile, have: bytearray) -> None:
-        complete = self._claiming_path(file) == self._layout.blob(file.chunk_root)
-        if complete and not all(have):
-            with disk_errors("remove a damaged file", self._layout.blobs):
-                self._layout.blob(file.chunk_root).unlink()
-            have, complete = open_partial(self._layout, file), False
-        with self._lock:
-            self._index.add(StoredFile(file, have, complete=complete))
+    def _let_go(self, stored: StoredFile) -> None:
+        self._forget(stored)
+        self._leftovers.let_go(stored.root)
 
-    def _whole_files(self, manifest: Manifest) -> list[StoredFile]:
-        """The version's files once nobody writes to them, or VersionIncomplete."""
-        with self._quiet:
-            roots = dict.fromkeys(file.chunk_root for file in manifest.files if file.chunks)
-            found = [self._index.file(root) for root in roots]
-            files = [stored for stored in found if stored is not None and all(stored.have)]
-            if len(files) != len(roots):
-                raise VersionIncomplete(
-                    f"version {manifest.digest} lacks {len(self._index.missing(manifest))} "
-                    "chunks: fetch them first"
-                )
-            self._quiet.wait_for(_idle(files))
-            return files
-
-    def _remove_file(self, stored: StoredFile) -> None:
+    def _forget(self, stored: StoredFile) -> None:
         with self._lock:
             self._index.remove(stored)
-        with disk_errors("remove a file", self._layout.root):
-            for path in (
-                self._layout.blob(stored.root),
-                self._layout.have(stored.root),
-                self._layout.partial(stored.root),
-            ):
-                path.unlink(missing_ok=True)
+        with disk_errors("remove a file", self._layout.partials):
+            self._layout.have(stored.root).unlink(missing_ok=True)
+            self._layout.partial(stored.root).unlink(missing_ok=True)
+
+    def _incomplete(self, manifest: Manifest) -> list[ModelFile]:
+        """The files of a version that still have to be written, each once."""
+        with self._lock:
+            files = {
+                file.chunk_root: file
+                for file in manifest.files
+                if file.chunks and not self._index.is_complete(file.chunk_root)
+            }
+        return [f for root, f in files.items() if not is_file(self._layout.blob(root), f.size)]
 
     def _locate(self, place: Place) -> tuple[Path, int, int]:
         root = place.stored.root
         path = self._layout.blob(root) if place.stored.complete else self._layout.partial(root)
         return path, place.offset, place.chunk.length
-
-
-def _idle(files: list[StoredFile]) -> Callable[[], bool]:
-    return lambda: not any(stored.writers for stored in files)

@@ -48,6 +48,9 @@ class DocumentFiles:
     def path(self, digest: Digest, kind: DocumentKind) -> Path:
         return self._layout.documents / f"{digest.hex}{_SUFFIX[kind]}"
 
+    def paths(self, digest: Digest) -> list[Path]:
+        return [self.path(digest, kind) for kind in DocumentKind]
+
     def put(self, digest: Digest, documents: Documents) -> None:
         """Keep all three, durably. IntegrityError if the manifest is not that of `digest`."""
         check_manifest(digest, documents.manifest)
@@ -88,8 +91,10 @@ class DocumentFiles:
         """At start: every sound manifest. What is damaged or has no manifest is removed."""
         for path in sorted(self._layout.documents.iterdir()):
             digest = Digest.parse_hex(path.name[:64]) if HEX64.match(path.name) else None
+            if path.is_dir():
+                continue
             if digest is None:
-                path.unlink()
+                path.unlink(missing_ok=True)
             elif path.name != digest.hex:
                 if not self.path(digest, DocumentKind.MANIFEST).exists():
                     path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from registry_core.domain.identifiers import Digest
 from registry_core.errors import RegistryError
 
 
@@ -22,6 +23,21 @@ class CacheFull(CacheError):
 
     code = "cache_full"
     retryable = True
+
+
+class CacheNoRoom(CacheFull):
+    """A version does not fit. Helps once something else is released, or the quota is raised."""
+
+    code = "cache_no_room"
+
+    def __init__(self, digest: Digest, wanted: int, free: int, limit: int, held: str = "") -> None:
+        super().__init__(
+            f"version {digest} needs {wanted:,} bytes more, and {free:,} of the {limit:,} that the "
+            f"cache may take are free{held}. It comes when something is released, or with a larger "
+            "--cache-quota or disk"
+        )
+        self.digest = digest
+        self.wanted, self.free, self.limit = wanted, free, limit
 
 
 class CacheLocked(CacheError):

@@ -58,8 +58,13 @@ class Index:
     def file(self, chunk_root: bytes) -> StoredFile | None:
         return self._files.get(chunk_root)
 
-    def roots(self) -> set[bytes]:
-        return set(self._files)
+    def is_complete(self, chunk_root: bytes) -> bool:
+        stored = self._files.get(chunk_root)
+        return stored is not None and stored.complete
+
+    def complete(self) -> dict[bytes, int]:
+        """Chunk root -> size."""
+        return {root: stored.size for root, stored in self._files.items() if stored.complete}
 
     def add(self, stored: StoredFile) -> None:
         self._files[stored.root] = stored

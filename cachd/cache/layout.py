@@ -5,6 +5,7 @@ partial/<chunk root>         sparse file being filled
 partial/<chunk root>.have    one byte per chunk of the file: 1 = verified and written
 documents/<digest>           manifest of a version; `.bundle` and `.packs` beside it
 versions/<digest>/…          the version as programs read it: hard links to blobs, 0444 in 0555
+condemned/<chunk root>.<…>   damaged file that a version or somebody else still has names of
 tmp/                         whatever is not finished; emptied at start
 lock                         held (flock) by the process that uses the cache
 
@@ -51,12 +52,24 @@ class Layout:
         return self.root / "versions"
 
     @property
+    def condemned(self) -> Path:
+        return self.root / "condemned"
+
+    @property
     def tmp(self) -> Path:
         return self.root / "tmp"
 
     @property
     def lock(self) -> Path:
         return self.root / "lock"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All of them, the outermost first."""
+        return (
+            self.root, self.blobs, self.partials, self.documents, self.versions, self.condemned,
+            self.tmp,
+        )  # fmt: skip
 
     def blob(self, chunk_root: bytes) -> Path:
         return self.blobs / chunk_root.hex()
@@ -73,7 +86,7 @@ class Layout:
     def make(self) -> None:
         """Make the folders that are missing, durably."""
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.blobs, self.partials, self.documents, self.versions, self.tmp):
+        for folder in self.folders:
             folder.mkdir(exist_ok=True)
         sync_folder(self.root)
 

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import mmap
 import os
+import platform
 from types import TracebackType
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -30,12 +31,23 @@ _libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ct
 _MADV_POPULATE_READ = 22  # Linux 5.14
 _MAP_FAILED = ctypes.c_void_p(-1).value
 _SYNC_FILE_RANGE_WRITE = 2
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_IOPRIO_WHO_PROCESS = 1
+_IOPRIO_IDLE = 3 << 13
 
 
 def start_writeback(descriptor: int, offset: int, length: int) -> None:
     """Ask the kernel to begin writing this range to the disk, without waiting: the fsync at the
     end then finds little left. Only a hint, so filesystems that know nothing of it may refuse."""
     _libc.sync_file_range(descriptor, offset, length, _SYNC_FILE_RANGE_WRITE)
+
+
+def read_when_disk_is_idle() -> None:
+    """The calling thread's I/O gets the idle class, where the scheduler of the disk knows classes.
+    Only a hint, so a machine whose number of the call is not known here goes without."""
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None:
+        _libc.syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_IDLE)
 
 
 class ReadOnlyMap:

@@ -58,8 +58,14 @@ def write_chunk(layout: Layout, verified: VerifiedChunk, wanting: Sequence[Place
         for place in wanting:
             write_all(descriptor, verified.data, place.offset)
             start_writeback(descriptor, place.offset, len(verified.data))
-    with disk_errors("mark a chunk", marks), _opened(marks, create=False) as descriptor:
-        for place in wanting:
+    with disk_errors("mark a chunk", marks):
+        mark(layout, wanting)
+
+
+def mark(layout: Layout, written: Sequence[Place]) -> None:
+    """These places of one file hold their chunk now."""
+    with _opened(layout.have(written[0].stored.root), create=False) as descriptor:
+        for place in written:
             write_all(descriptor, memoryview(b"\1"), place.position)
 
 

@@ -62,6 +62,34 @@ def build_version(layout: Layout, manifest: Manifest) -> Path:
     return final
 
 
+def replace_files(layout: Layout, manifest: Manifest) -> None:
+    """Files of a visible version that are not the blobs of today are replaced by these, one by one.
+
+    The old inode lives on in whoever has it open. A crash leaves old and new files side by side,
+    each of them whole.
+    """
+    version = layout.version(manifest.digest)
+    for file in manifest.files:
+        path, blob = version / file.path, layout.blob(file.chunk_root)
+        if not file.chunks or same_file(path, blob):
+            continue
+        aside = layout.tmp / f"{blob.name}.{os.urandom(8).hex()}"
+        with disk_errors("mend a version", path):
+            os.link(blob, aside)
+            path.parent.chmod(0o755)
+            aside.rename(path)
+            sync_folder(path.parent)
+            path.parent.chmod(FOLDER_MODE)
+
+
+def same_file(path: Path, other: Path) -> bool:
+    """Whether both are there, and names of one inode."""
+    try:
+        return os.path.samestat(path.lstat(), other.lstat())
+    except FileNotFoundError:
+        return False
+
+
 def _make_empty(path: Path) -> None:
     """An empty file is made, not linked: one inode may have 65,000 names only."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)

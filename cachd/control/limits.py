@@ -44,6 +44,7 @@ RELAY_AGAIN_S = 60.0
 """So long a node follows an authority before it tries its relay again."""
 TTL_S_MIN, TTL_S_MAX, TTL_S_DEFAULT = 30.0, 300.0, 60.0
 """A replica that has heard nothing for its TTL answers on, and says that it is stale."""
+SCRUB_DAYS_DEFAULT = 14.0
 STREAM_BUFFER_MAX = 512 * MIB
 PREVIEW_ENTRIES_MAX = 16
 """Batches up to this size are looked at on the event loop before the disk has them."""

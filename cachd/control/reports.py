@@ -60,6 +60,11 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     bytes_local: int = 0
     bytes_served: int = 0
     alarm: str = ""
+    cache_bytes: int = 0
+    cache_limit: int = 0
+    """What the cache takes of the disk, and what it may: its quota, or what the disk has for it."""
+    chunks_damaged: int = 0
+    """That scrubbing found since the node was set up; they are fetched again."""
     held: list[str] = []
     """Digests of versions that are resident or leased here, whether a stage names them or not."""
 

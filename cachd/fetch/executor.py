@@ -94,7 +94,8 @@ class Crew:
         if attempt.abandoned or self._stopping.is_set():
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
-            self._cache.store(reader.read(attempt))
+            if not reader.clone(attempt):
+                self._cache.store(reader.read(attempt))
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)
         return ChunkStored(attempt)

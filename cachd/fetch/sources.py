@@ -106,6 +106,11 @@ class ChunkReader:
             raise PeerUnreachable(f"{attempt.source} has no address")
         return self.connections.use(attempt.address, lambda peer: self._from_peer(peer, chunk))
 
+    def clone(self, attempt: Attempt) -> bool:
+        """Whether the cache could take the chunk over from another of its files as it is."""
+        chunk = attempt.wanted.chunk
+        return attempt.source is Fixed.LOCAL and self._cache.clone(chunk, self._buffer)
+
     def close(self) -> None:
         self.connections.close()
         self._buffer.release()

@@ -9,7 +9,9 @@ desired        what the replica says the node should serve (pure over a transact
 residency      bringing a version here: documents, signature, chunks, directory, memory
 stage_driver   one stage: from desired to served
 controller     all stages; one task per stage, all owned by the daemon's task group
-retention      what may leave the disk
+retention      what leaves the disk, and when
+scrubber       a slow pass over all that is held, which mends what has rotted
+cache_figures  what /metrics tells of the cache
 reporter       telling the authority what is served; learning who the peers are
 daemon         start, run, stop
 """

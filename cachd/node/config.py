@@ -7,11 +7,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from socket import gethostname
 
-from cachd.control.limits import TTL_S_DEFAULT
+from cachd.cache.quota import Quota
+from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 from registry_core.domain.identifiers import NodeId, StageRef
 from registry_core.errors import InvalidInput
+
+CACHE_QUOTA_DEFAULT = Quota(share=0.9)
+SCRUB_S_DEFAULT = SCRUB_DAYS_DEFAULT * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ class NodeConfig:
     """Nodes whose API to follow the log from, before any authority."""
     ttl_s: float = TTL_S_DEFAULT
     trusted: TrustedNetworks = LOOPBACK_ONLY
+    cache_quota: Quota = CACHE_QUOTA_DEFAULT
+    scrub_s: float = SCRUB_S_DEFAULT
+    """In which all that is held is looked at once; 0: never."""
 
 
 def node_name(given: str | None) -> NodeId:

@@ -22,6 +22,7 @@ from cachd.control.authorities import Authorities
 from cachd.control.limits import VERSIONS_HELD_MAX
 from cachd.control.reports import NodeReport
 from cachd.listen import Address
+from cachd.node.cache_figures import tell_cache
 from cachd.node.config import NodeConfig
 from cachd.node.controller import Controller
 from cachd.node.follower import LogFollower
@@ -33,11 +34,13 @@ from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
+from cachd.node.scrubber import Scrubber
 from cachd.node.subscriptions import Subscriptions
 from cachd.peer.directory import PeerAddress
 from cachd.peer.server import PeerServer
 from cachd.serve.host import ServingHost
 from registry_core.domain.identifiers import Digest
+from registry_core.domain.manifest import Manifest
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import InvalidIdentifier, NotFound
 from registry_core.ledger import queries
@@ -77,7 +80,7 @@ class Node:
         incarnation = next_incarnation(config.data / "incarnation")
         store = LmdbStore(config.data / "ledger", holder=f"cachd node {config.name}")
         replica = Replica(store, root)
-        cache = Cache.open(config.data / "cache")
+        cache = Cache.open(config.data / "cache", config.cache_quota)
         server = PeerServer(
             cache,
             host=config.listen.host,
@@ -113,6 +116,7 @@ class _Parts:
     ) -> None:
         self._config = config
         self._replica = replica
+        self._space = cache.space
         self._server = server
         self._incarnation = incarnation
         self._rng = Random(f"{config.name}/{incarnation}")
@@ -134,6 +138,7 @@ class _Parts:
             server.offers,
             peers=self._peers,
             policy=self._policy,
+            make_room=self._room_for,
             on_change=self._reporter.changed,
         )
         self._subscriptions = Subscriptions(config.data / "subscriptions.json", config.serve)
@@ -145,6 +150,14 @@ class _Parts:
             grace_s=config.grace_s,
             clock=time.monotonic,
         )
+        self._scrubber = Scrubber(
+            cache,
+            self._residency,
+            config.data / "scrub.json",
+            period_s=config.scrub_s,
+            kept=self._retention.kept,
+            on_change=self._reporter.changed,
+        )
         freshness = Freshness(config.ttl_s, _age_s(replica))
         sources = Authorities(config.authority_url, config.relays)
         self._follower = LogFollower(
@@ -155,6 +168,8 @@ class _Parts:
             if config.api is not None
             else None
         )
+        if self._api is not None:
+            tell_cache(self._api.gauge, cache.space, self._scrubber)
         self._controller: Controller | None = None
 
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:
@@ -171,6 +186,7 @@ class _Parts:
                 group.create_task(self._follower.run(), name="follower")
                 group.create_task(self._reporter.run(), name="reporter")
                 group.create_task(self._retention.run(), name="retention")
+                group.create_task(self._scrubber.run(), name="scrubber")
                 ready(self._said(await self._api.start() if self._api else ""))
         finally:
             if self._api is not None:
@@ -210,6 +226,9 @@ class _Parts:
                 found.append(PeerAddress.parse(f"{peer.node}={peer.peer}@{peer.region}"))
         return found
 
+    async def _room_for(self, manifest: Manifest) -> None:
+        await self._retention.make_room(manifest)
+
     def _policy(self) -> Policy:
         with self._replica.read() as txn:
             return queries.policy(txn)
@@ -229,6 +248,9 @@ class _Parts:
             bytes_local=residency.bytes_local,
             bytes_served=self._server.bytes_sent,
             alarm=self._follower.alarm,
+            cache_bytes=self._space.used(),
+            cache_limit=self._space.limit() or 0,
+            chunks_damaged=self._scrubber.state.chunks_damaged,
             held=sorted(held)[:VERSIONS_HELD_MAX],
         )
 

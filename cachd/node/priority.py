@@ -10,6 +10,8 @@ import contextlib
 import os
 import threading
 
+from cachd.cache.libc import read_when_disk_is_idle
+
 _LOOP, _BULK = -5, 10
 
 
@@ -22,3 +24,9 @@ def prefer_this_thread() -> None:
 def yield_to_others() -> None:
     """For threads that move or hash bulk bytes, and all that they start."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK)
+
+
+def read_when_idle() -> None:
+    """For the thread that scrubs: besides, the disk serves it when nobody else asks."""
+    yield_to_others()
+    read_when_disk_is_idle()

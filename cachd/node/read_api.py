@@ -9,6 +9,7 @@ where that cannot be had. Changes are refused: they go to an authority.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -78,6 +79,10 @@ class ReadApi:
         )
         self._operations = [one for api in apis for one in api.operations() if _reads_the_log(one)]
         self._runner: web.AppRunner | None = None
+
+    def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
+        """Tell one more figure at /metrics."""
+        self._metrics.gauge(name, meaning, read)
 
     async def start(self) -> str:
         """Serve; the URL."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +21,7 @@ import structlog
 from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
 from cachd.cache.populate import populate, populate_verified
+from cachd.cache.salvage import salvage
 from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import FetchCancelled
@@ -32,8 +33,9 @@ from cachd.peer.directory import PeerAddress
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import decode_hint
+from registry_core.domain.packs import Locations, decode_hint
 from registry_core.domain.policy import PUBLISHER, Policy
+from registry_core.errors import IntegrityError, InvalidInput, NotFound
 from registry_core.ledger.records import VersionRecord
 from registry_core.trust.oms import verify_version
 
@@ -57,13 +59,15 @@ class Arrival:
 @dataclass
 class _Job:
     arrival: Arrival
+    loop: asyncio.AbstractEventLoop
     cancel: threading.Event = field(default_factory=threading.Event)
     task: asyncio.Task[Path] | None = None
     waiters: int = 0
 
 
 class Residency:
-    """`peers` and `policy` are asked when needed; `on_change` is called on the event loop."""
+    """`peers` and `policy` are asked when needed; `make_room` and `on_change` are called on the
+    event loop."""
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Residency:
         *,
         peers: Callable[[], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
+        make_room: Callable[[Manifest], Coroutine[None, None, None]],
         on_change: Callable[[], None],
     ) -> None:
         self._cache = cache
@@ -84,11 +89,13 @@ class Residency:
         self._offers = offers
         self._peers = peers
         self._policy = policy
+        self._make_room = make_room
         self._on_change = on_change
         self._bulk = ThreadPoolExecutor(BRINGS_MAX, "bring", yield_to_others)
         self._jobs: dict[Digest, _Job] = {}
         self._resident: dict[Digest, Path] = {}
         self._arrivals: dict[Digest, Arrival] = {}
+        self._leaving: dict[Digest, asyncio.Event] = {}
         self.bytes_from_origin = self.bytes_from_peers = self.bytes_local = 0
 
     def arrival(self, digest: Digest) -> Arrival:
@@ -112,21 +119,41 @@ class Residency:
         """Versions that are being brought right now."""
         return set(self._jobs)
 
-    def forget(self, digest: Digest) -> None:
-        """The version was dropped from the cache."""
+    async def evict(self, digest: Digest) -> None:
+        """Drop a version that nobody needs. Whoever wants it meanwhile gets it after that."""
         self._offers.forget(digest)
         self._resident.pop(digest, None)
         self._arrivals.pop(digest, None)
+        if digest in self._leaving:
+            await self._leaving[digest].wait()
+            return
+        gone = self._leaving[digest] = asyncio.Event()
+        try:
+            await asyncio.to_thread(self._cache.drop, digest)
+        finally:
+            gone.set()
+            self._leaving.pop(digest, None)
 
     async def bring(self, version: VersionRecord) -> Path:
         """The version's directory, once all of it is here, verified and in memory."""
         digest = Digest.parse(version.digest)
         if digest in self._resident:
             return self._resident[digest]
+        arrival = self._arrivals.setdefault(digest, Arrival(digest))
+        return await self._join(arrival, lambda job: self._bring(version, job))
+
+    async def mend(self, digest: Digest) -> Path:
+        """The same for a version that is here, and has damaged files: what was opened or mapped of
+        it stays as it was."""
+        return await self._join(Arrival(digest), self._mend_again)
+
+    async def _join(self, arrival: Arrival, act: Callable[[_Job], Path]) -> Path:
+        """Wait for the version's job, which this begins if there is none."""
+        digest = arrival.digest
         job = self._jobs.get(digest)
         if job is None:
-            job = self._jobs[digest] = _Job(self._arrivals.setdefault(digest, Arrival(digest)))
-            job.task = asyncio.create_task(self._work(version, job), name=f"bring {digest}")
+            job = self._jobs[digest] = _Job(arrival, asyncio.get_running_loop())
+            job.task = asyncio.create_task(self._work(job, act), name=f"bring {digest}")
         if job.task is None:
             raise AssertionError("a job without its task")
         job.waiters += 1
@@ -145,21 +172,19 @@ class Residency:
         await asyncio.gather(*(job.task for job in jobs if job.task), return_exceptions=True)
         self._bulk.shutdown()
 
-    async def _work(self, version: VersionRecord, job: _Job) -> Path:
-        loop = asyncio.get_running_loop()
-
-        def tell(state: str) -> None:
-            job.arrival.state = state
-            loop.call_soon_threadsafe(self._on_change)
-
+    async def _work(self, job: _Job, act: Callable[[_Job], Path]) -> Path:
+        digest = job.arrival.digest
         try:
-            path = await loop.run_in_executor(self._bulk, self._bring, version, job, tell)
-            self._resident[job.arrival.digest] = path
+            while (leaving := self._leaving.get(digest)) is not None:
+                await leaving.wait()
+            path = await job.loop.run_in_executor(self._bulk, act, job)
+            self._resident[digest] = path
             self._count(job.arrival)
-            _log.info("version resident", model=version.model, number=version.number)
+            _log.info("version resident", digest=str(digest))
             return path
         finally:
-            self._jobs.pop(job.arrival.digest, None)
+            self._cache.settle(digest)
+            self._jobs.pop(digest, None)
             self._on_change()
 
     def _count(self, arrival: Arrival) -> None:
@@ -167,29 +192,62 @@ class Residency:
         self.bytes_from_peers += arrival.bytes_from_peers
         self.bytes_local += arrival.bytes_local
 
-    def _bring(self, version: VersionRecord, job: _Job, tell: Callable[[str], None]) -> Path:
+    def _bring(self, version: VersionRecord, job: _Job) -> Path:
         """In a thread: everything from documents to populated memory."""
         digest, arrival = job.arrival.digest, job.arrival
         manifest, documents = self._documents(digest, version)
         arrival.bytes_total = manifest.size
         present = self._cache.published(digest)
         if present is not None:
-            tell("verifying")
+            self._tell(job, "verifying")
             damaged = populate_verified(manifest, present, job.cancel)
             if job.cancel.is_set():
                 raise FetchCancelled("nobody wants this version any more")
             if not damaged:
+                if digest not in self._cache.versions():  # its manifest was lost
+                    self._make_ready(manifest, documents, job)
+                    self._cache.begin(manifest)
                 arrival.bytes_done = manifest.size
                 return present
             _log.warning("cached version is damaged: fetching it again", files=damaged)
-            self._cache.verify(manifest)  # a damaged file goes, even if other versions name it
-            self._cache.drop(digest)
-        self._cache.put_documents(digest, documents.manifest, documents.bundle, documents.hint)
-        tell("fetching")
-        self._fetch(manifest, documents, job, tell)
+            self._cache.condemn_files(manifest, damaged)
+            return self._mend(manifest, documents, job)
+        self._make_ready(manifest, documents, job)
+        self._fetch(manifest, documents, job)
         path = self._cache.publish(manifest)
         populate(path, job.cancel)
         return path
+
+    def _mend_again(self, job: _Job) -> Path:
+        """In a thread: a version whose documents were verified when it came."""
+        digest = job.arrival.digest
+        manifest, documents = self._cache.versions().get(digest), self._cache.documents(digest)
+        if manifest is None or documents is None:
+            raise NotFound(f"version {digest} is not in the cache any more")
+        return self._mend(manifest, documents, job)
+
+    def _mend(self, manifest: Manifest, documents: Documents, job: _Job) -> Path:
+        """Sound files take the place of damaged ones, whose sound chunks do not travel again."""
+        self._make_ready(manifest, documents, job)
+        salvage(self._cache, self._cache.begin(manifest))
+        self._fetch(manifest, documents, job)
+        path = self._cache.mend(manifest)
+        damaged = populate_verified(manifest, path, job.cancel)
+        if damaged:
+            self._cache.condemn_files(manifest, damaged)
+            raise IntegrityError(f"version {manifest.digest} was damaged again on this disk")
+        return path
+
+    def _make_ready(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
+        """In a thread: wait until the loop has made room, and keep what describes the version."""
+        asyncio.run_coroutine_threadsafe(self._make_room(manifest), job.loop).result()
+        self._cache.put_documents(
+            manifest.digest, documents.manifest, documents.bundle, documents.hint
+        )
+
+    def _tell(self, job: _Job, state: str) -> None:
+        job.arrival.state = state
+        job.loop.call_soon_threadsafe(self._on_change)
 
     def _documents(self, digest: Digest, version: VersionRecord) -> tuple[Manifest, Documents]:
         """Manifest, bundle and hint; the bundle's signature covers exactly this manifest."""
@@ -202,24 +260,33 @@ class Residency:
         verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
         return manifest, documents
 
-    def _fetch(
-        self, manifest: Manifest, documents: Documents, job: _Job, tell: Callable[[str], None]
-    ) -> None:
+    def _locations(self, digest: Digest, documents: Documents) -> Locations:
+        """By the hint; by another one, if the disk has spoiled that which was kept."""
+        try:
+            return decode_hint(documents.hint) if documents.hint else {}
+        except InvalidInput:
+            bundle = sha256(documents.bundle).digest()
+            found = fetch_documents(digest, bundle, self._peers(), self._origins.find())
+            self._cache.put_documents(digest, found.manifest, found.bundle, found.hint)
+            return decode_hint(found.hint) if found.hint else {}
+
+    def _fetch(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
         arrival = job.arrival
+        self._tell(job, "fetching")
 
         def on_progress(progress: Progress) -> None:
             arrival.bytes_done = progress.bytes_done
             arrival.bytes_from_origin = progress.bytes_from_origin
             arrival.bytes_from_peers = progress.bytes_from_peers
             arrival.bytes_local = progress.bytes_local
-            tell("fetching")
+            self._tell(job, "fetching")
 
         fetcher = Fetcher(
             self._cache, self._origins.find(), self._node, self._incarnation, offers=self._offers
         )
         report = fetcher.fetch(
             manifest,
-            decode_hint(documents.hint) if documents.hint else {},
+            self._locations(manifest.digest, documents),
             self._peers,
             job.cancel,
             on_progress,

@@ -49,6 +49,7 @@ _BY_CODE = {
     "cache_locked": UNAVAILABLE,
     "cache_unavailable": UNAVAILABLE,
     "cache_full": UNAVAILABLE,
+    "cache_no_room": UNAVAILABLE,
 }
 
 

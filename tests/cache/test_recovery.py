@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from cachd.cache.cache import Cache
+from cachd.cache.salvage import salvage
 from cachd.cache.verifier import verify
 from tests.cache.test_cache import FILES, content, names
+from tests.cache.test_space import du
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
 
 ONE = {"weights.bin": random_bytes(8 * CHUNK, 5)}
@@ -135,3 +138,90 @@ def test_a_blob_that_lost_bytes_is_fetched_again(tmp_path: Path) -> None:
         cache.drop(manifest.digest)
         fill(cache, manifest, chunks)
         assert content(cache.publish(manifest)) == ONE
+
+
+def test_a_directory_that_lacks_files_is_made_again_of_the_blobs(tmp_path: Path) -> None:
+    manifest, chunks = make_version(FILES)
+    with Cache.open(tmp_path) as cache:
+        fill(cache, manifest, chunks)
+        folder = cache.publish(manifest)
+    for path, spoil in (("config.json", _lose), ("empty", _lose), ("same-2.bin", _shorten)):
+        spoil(folder / path)
+        with Cache.open(tmp_path) as cache:
+            assert cache.published(manifest.digest) is None, path
+            fill(cache, manifest, chunks)
+            assert content(cache.publish(manifest)) == FILES
+
+
+def test_an_open_folder_of_a_version_is_closed_again(tmp_path: Path) -> None:
+    """As a crash leaves it in the midst of a mend."""
+    manifest, chunks = make_version(FILES)
+    with Cache.open(tmp_path) as cache:
+        fill(cache, manifest, chunks)
+        folder = cache.publish(manifest)
+    (folder / "deep" / "er").chmod(0o755)
+    with Cache.open(tmp_path) as cache:
+        assert cache.published(manifest.digest) == folder
+    assert (folder / "deep" / "er").stat().st_mode & 0o777 == 0o555
+
+
+def test_what_is_not_of_this_cache_is_left_alone(tmp_path: Path) -> None:
+    manifest, chunks = make_version(FILES)
+    with Cache.open(tmp_path) as cache:
+        fill(cache, manifest, chunks)
+    theirs = [tmp_path / "notes.txt", tmp_path / "versions" / "latest" / "a", tmp_path / "more/b"]
+    theirs += [tmp_path / name / "mine" / "c" for name in ("blobs", "partial", "documents")]
+    theirs += [tmp_path / "condemned" / "mine" / "d", tmp_path / "versions" / "file"]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"of a person")
+    modes = [path.parent.stat().st_mode for path in theirs]
+    for _ in range(2):
+        with Cache.open(tmp_path) as cache:
+            assert content(cache.publish(manifest)) == FILES
+            cache.tidy()
+    assert all(path.read_bytes() == b"of a person" for path in theirs)
+    assert [path.parent.stat().st_mode for path in theirs] == modes
+
+
+def test_a_directory_whose_manifest_is_lost_can_be_evicted(tmp_path: Path) -> None:
+    manifest, chunks = make_version(FILES)
+    with Cache.open(tmp_path) as cache:
+        empty = cache.space.used()
+        fill(cache, manifest, chunks)
+    (tmp_path / "documents" / manifest.digest.hex).unlink()
+    with Cache.open(tmp_path) as cache:
+        assert cache.versions() == {}
+        (held,) = cache.survey().held
+        assert (held.digest, held.used_s) == (manifest.digest, 0.0)
+        cache.drop(held.digest)
+        assert list((tmp_path / "blobs").iterdir()) == []
+        assert list((tmp_path / "versions").iterdir()) == []
+        assert cache.space.used() <= empty + 16_384
+    with Cache.open(tmp_path) as cache:
+        assert cache.survey().held == ()
+
+
+def test_a_directory_whose_blobs_are_lost_is_counted(tmp_path: Path) -> None:
+    manifest, chunks = make_version(ONE)
+    with Cache.open(tmp_path) as cache:
+        fill(cache, manifest, chunks)
+    (tmp_path / "blobs" / manifest.files[0].chunk_root.hex()).unlink()
+    with Cache.open(tmp_path) as cache:
+        assert cache.space.used() == du(tmp_path) > 8 * CHUNK
+        assert cache.published(manifest.digest) is not None
+        assert salvage(cache, cache.begin(manifest)) == 8 * CHUNK, "nothing has to travel"
+        assert content(cache.mend(manifest)) == ONE
+        assert cache.space.used() == du(tmp_path)
+
+
+def _lose(path: Path) -> None:
+    path.parent.chmod(0o755)
+    path.unlink()
+    path.parent.chmod(0o555)
+
+
+def _shorten(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, path.stat().st_size - 1)
+    path.chmod(0o444)

@@ -88,6 +88,7 @@ def _emit(document: dict[str, Any]) -> None:
             "bytes",
             "workers",
             "rollback",
+            "cache",
             "seen",
             "detail",
         ],
@@ -107,9 +108,15 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             moved if stage["bytes_total"] else "-",
             str(stage["workers"]),
             "ready" if stage["standby"] else "-",
+            _cache(node),
             age_text(node["seen_ms"]),
             stage["detail"] or node["alarm"],
         )
+
+
+def _cache(node: dict[str, Any]) -> str:
+    held = f"{size_text(node['cache_bytes'])} / {size_text(node['cache_limit'])}"
+    return f"{held}, {node['chunks_damaged']} damaged" if node["chunks_damaged"] else held
 
 
 def _point(point: dict[str, Any] | None) -> str:

@@ -1,0 +1,89 @@
+"""What a start finds damaged is mended, and no more of it travels than must."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cachd.cache.documents import DocumentKind
+from cachd.cache.quota import Quota
+from registry_core import Registry
+from registry_core.domain.identifiers import Digest
+from tests.cache.test_cache import _flip
+from tests.node.rig import Disk, push
+
+CHUNK = 256 * 1024
+FILES = {
+    "a.bin": random.Random(1).randbytes(5 * CHUNK),
+    "deep/b.bin": random.Random(2).randbytes(3 * CHUNK),
+}
+
+
+def rot(disk: Disk, digest: Digest) -> None:
+    folder = disk.cache.published(digest)
+    assert folder is not None
+    _flip(folder / "a.bin", 2 * CHUNK)
+
+
+def spoil_the_hint(disk: Disk, digest: Digest) -> None:
+    rot(disk, digest)
+    path = disk.cache.document_path(digest, DocumentKind.HINT)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def spoil_the_bundle(disk: Disk, digest: Digest) -> None:
+    rot(disk, digest)
+    _flip(disk.cache.document_path(digest, DocumentKind.BUNDLE), 9)
+
+
+def spoil_the_manifest(disk: Disk, digest: Digest) -> None:
+    _flip(disk.cache.document_path(digest, DocumentKind.MANIFEST), 40)
+
+
+def lose_a_file(disk: Disk, digest: Digest) -> None:
+    folder = disk.cache.published(digest)
+    assert folder is not None
+    (folder / "deep").chmod(0o755)
+    (folder / "deep" / "b.bin").unlink()
+
+
+def lose_the_blobs(disk: Disk, digest: Digest) -> None:
+    rot(disk, digest)
+    for path in (disk.data / "cache" / "blobs").iterdir():
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "chunks"),
+    [
+        (rot, 1), (spoil_the_hint, 1), (spoil_the_bundle, 1), (spoil_the_manifest, 0),
+        (lose_a_file, 0), (lose_the_blobs, 1),
+    ],
+)  # fmt: skip
+def test_it_is_mended(
+    registry: Registry, tmp_path: Path, damage: Callable[[Disk, Digest], None], chunks: int
+) -> None:
+    async def story() -> None:
+        version = push(registry, tmp_path / "v1", FILES)
+        digest = Digest.parse(version.digest)
+        origin = tmp_path / "registry" / "origin"
+        disk = Disk(tmp_path / "n1", registry, origin, Quota(2**30))
+        await disk.residency.bring(version)
+        damage(disk, digest)
+        await disk.close()
+        disk.open()
+        assert await disk.residency.bring(version) == disk.cache.published(digest)
+        disk.assert_whole(digest, FILES)
+        assert disk.residency.bytes_from_origin == chunks * CHUNK
+        assert disk.cache.verify(disk.cache.versions()[digest]) == []
+        held = disk.cache.have(digest)
+        assert held is not None
+        assert sum(byte.bit_count() for byte in held) == 8, "all of it is offered again"
+        await disk.close()
+
+    asyncio.run(story())
