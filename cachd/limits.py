@@ -64,6 +64,7 @@ CLAIM_PASSED_CHUNKS = (
 OUTSTANDING_MAX = 64 * MIB
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
 PUSH_BACKLOG_MAX = 4  # chunks still to be pushed at which no more are claimed
+PUSH_STANDSTILL_S = 3.0  # a follower that took no chunk for so long is not kept step with
 PUSHES_AT_ONCE = 16  # chunks coming in by push that have a buffer each; others wait
 QUEUED_PER_THREAD = 2  # so that a thread finds its next chunk without waiting for the coordinator
 PEERS_MAX = 64  # beyond it a node follows some of its peers only

@@ -60,7 +60,7 @@ class Host:
         self.swarm = Swarm(
             filling, locations, self.node, world.settings, world.clock.now_s, address.zone
         )
-        self.offers = Offers()
+        self.offers = Offers(lambda: world.clock.now_s)
         self.feeds: dict[NodeId, Feed] = {}
         self.uploading = 0
         self.began_s = world.clock.now_s

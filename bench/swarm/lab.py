@@ -1,22 +1,21 @@
 """A small data centre out of network namespaces: hosts on one switch, each on a shaped link.
 
-Needs root. Host 0 is the origin's, host i has address 10.77.0.(i + 1). Both directions of a link
-are shaped (htb, burst 64 KiB, at the host and at the switch); where regions are asked for, each has
-a switch of its own and a thin link lies between them. All is gone when the context ends, and what
-an earlier run left behind goes first.
+Needs root and iproute2; losing packets and parting hosts need nftables. Host 0 is the origin's,
+host i has address 10.77.0.(i + 1). Both directions of a link are shaped (htb, burst 64 KiB, at the
+host and at the switch); where regions are asked for, each has a switch of its own and a thin link
+lies between them. All is gone when the context ends, and what an earlier run left behind goes
+first.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-_PREFIX = "cachd-lab"
 NETWORK = "10.77.0.0/16"
 
 
@@ -38,26 +37,28 @@ class Rates:
 
 
 class Lab:
-    """`hosts` of them, the origin's included; `congestion` is TCP's in all of them."""
+    """`hosts` of them, the origin's included; `congestion` is TCP's in all of them. Labs with other
+    names can exist at the same time."""
 
-    def __init__(self, hosts: int, rates: Rates, congestion: str) -> None:
+    def __init__(self, hosts: int, rates: Rates, congestion: str, name: str = "lab") -> None:
         self.hosts = hosts
+        self._prefix = f"cachd-{name}"
         self._rates = rates
         self._congestion = congestion
 
     def __enter__(self) -> Lab:
-        sweep()
+        self._sweep()
         try:
             self._build()
         except BaseException:
-            sweep()
+            self._sweep()
             raise
         return self
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        sweep()
+        self._sweep()
 
     def address(self, host: int) -> str:
         return f"10.77.{(host + 1) >> 8}.{(host + 1) & 255}"
@@ -65,7 +66,7 @@ class Lab:
     def start(self, host: int, command: Sequence[str]) -> subprocess.Popen[str]:
         """`command` on that host, in a process group of its own, with pipes to talk to it."""
         return subprocess.Popen(
-            ["ip", "netns", "exec", _host(host), *command],
+            ["ip", "netns", "exec", self._host(host), *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -74,40 +75,27 @@ class Lab:
 
     def bytes_out(self, host: int) -> int:
         """All that has left the host, frames and all."""
-        return int(_in(_host(host), "cat", "/sys/class/net/e0/statistics/tx_bytes"))
+        return int(_in(self._host(host), "cat", "/sys/class/net/e0/statistics/tx_bytes"))
 
     def _build(self) -> None:
         rates = self._rates
         switches = ["sw0", "sw1"] if rates.between else ["sw0"]
         for switch in switches:
-            _ip("netns", "add", f"{_PREFIX}-{switch}")
-            _in(f"{_PREFIX}-{switch}", "ip", "link", "add", "br0", "type", "bridge")
-            _in(f"{_PREFIX}-{switch}", "ip", "link", "set", "br0", "up")
+            _ip("netns", "add", f"{self._prefix}-{switch}")
+            _in(f"{self._prefix}-{switch}", "ip", "link", "add", "br0", "type", "bridge")
+            _in(f"{self._prefix}-{switch}", "ip", "link", "set", "br0", "up")
         for host in range(self.hosts):
             second = bool(rates.between) and host >= rates.second_from
-            self._attach(host, f"{_PREFIX}-{switches[second]}")
+            self._attach(host, f"{self._prefix}-{switches[second]}")
         if rates.between:
-            first, other = (f"{_PREFIX}-{switch}" for switch in switches)
-            _in(
-                first,
-                "ip",
-                "link",
-                "add",
-                "t0",
-                "type",
-                "veth",
-                "peer",
-                "name",
-                "t0",
-                "netns",
-                other,
-            )
+            first, other = (f"{self._prefix}-{switch}" for switch in switches)
+            _in(first, *f"ip link add t0 type veth peer name t0 netns {other}".split())
             for switch in (first, other):
                 _in(switch, "ip", "link", "set", "t0", "master", "br0", "up")
                 _shape(switch, "t0", rates.between)
 
     def _attach(self, host: int, switch: str) -> None:
-        name, port = _host(host), f"p{host}"
+        name, port = self._host(host), f"p{host}"
         _ip("netns", "add", name)
         _in(switch, "ip", "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
         _in(switch, "ip", "link", "set", port, "master", "br0", "up")
@@ -119,35 +107,55 @@ class Lab:
         _shape(name, "e0", rate)
         _shape(switch, port, rate)
 
+    # Faults
 
-@contextmanager
-def drop(lab: Lab, percent: int) -> Iterator[None]:
-    """Lose so many of a hundred packets on each host's way in."""
-    rule = f"numgen random mod 100 < {percent} drop"
-    for host in range(lab.hosts):
-        _in(_host(host), "nft", "add table ip lossy")
-        _in(_host(host), "nft", "add chain ip lossy in { type filter hook input priority 0 ; }")
-        _in(_host(host), "nft", f"add rule ip lossy in iif e0 {rule}")
-    yield
+    def lose(self, percent: int) -> None:
+        """So many of a hundred packets on each host's way in."""
+        for host in range(self.hosts):
+            self._filter(host, f"numgen random mod 100 < {percent} drop")
 
+    def part(self, *hosts: int) -> None:
+        """Let no packet pass between these hosts and the others."""
+        here = ", ".join(self.address(host) for host in hosts)
+        for host in range(self.hosts):
+            told = "!=" if host in hosts else "=="
+            self._filter(host, f"ip saddr {told} {{ {here} }} drop")
 
-def sweep() -> None:
-    """End all processes in namespaces of this bench, and remove them."""
-    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
-    for line in listed.stdout.splitlines():
-        name = line.split()[0]
-        if name.startswith(f"{_PREFIX}-"):
-            inside = subprocess.run(
-                ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+    def heal(self) -> None:
+        """End all losses and parting."""
+        for host in range(self.hosts):
+            subprocess.run(
+                ["ip", "netns", "exec", self._host(host), "nft", "flush", "ruleset"], check=True
             )
-            for pid in inside.stdout.split():
-                if Path(f"/proc/{pid}").exists():
-                    subprocess.run(["kill", "-9", pid], check=False, capture_output=True)
-            _ip("netns", "del", name)
 
+    def unplug(self, host: int) -> None:
+        """Its link goes down: nobody is told that its connections ended."""
+        _in(self._host(host), "ip", "link", "set", "e0", "down")
 
-def _host(host: int) -> str:
-    return f"{_PREFIX}-{host}"
+    def _filter(self, host: int, rule: str) -> None:
+        for words in (
+            "add table ip faults",
+            "add chain ip faults in { type filter hook input priority 0 ; }",
+            f"add rule ip faults in iif e0 {rule}",
+        ):
+            _in(self._host(host), "nft", words)
+
+    def _host(self, host: int) -> str:
+        return f"{self._prefix}-{host}"
+
+    def _sweep(self) -> None:
+        """End all processes in namespaces of this lab, and remove them."""
+        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            name = line.split()[0]
+            if name.startswith(f"{self._prefix}-"):
+                inside = subprocess.run(
+                    ["ip", "netns", "pids", name], capture_output=True, text=True, check=False
+                )
+                for pid in inside.stdout.split():
+                    if Path(f"/proc/{pid}").exists():
+                        subprocess.run(["kill", "-9", pid], check=False, capture_output=True)
+                _ip("netns", "del", name)
 
 
 def _shape(namespace: str, device: str, rate: str) -> None:

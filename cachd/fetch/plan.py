@@ -191,7 +191,7 @@ def _claims(
     claimers = _claimers(view, settings)
     count = 1 + len(claimers) + len(view.others)
     slots = min(view.origin_slots, max(1, limits.ORIGIN_AT_ONCE // count) - view.origin_in_flight)
-    behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX
+    behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
         return [], unheld
     open_now = unheld[~view.origin_lacks[unheld]]

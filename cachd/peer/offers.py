@@ -8,9 +8,11 @@ Nothing of this is kept on disk. Any thread may call anything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from cachd import limits
 from registry_core.domain.identifiers import Digest
 
 
@@ -20,13 +22,16 @@ class _Version:
     pushes: list[int] = field(default_factory=list)
     places: dict[object, int] = field(default_factory=dict)
     """By follower: how many of the pushes are done."""
+    moved_s: dict[object, float] = field(default_factory=dict)
+    """By follower: when the last one was."""
     changes: int = 0
 
 
 class Offers:
     """Of one node. Chunks go by their number among the version's distinct chunks."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._changed = threading.Condition()
         self._versions: dict[Digest, _Version] = {}
 
@@ -69,7 +74,10 @@ class Offers:
             if version is None:
                 return None
             place = version.places.setdefault(follower, 0)
-            return version.pushes[place] if place < len(version.pushes) else None
+            if place == len(version.pushes):
+                version.moved_s[follower] = self._clock()  # nothing to do is no standstill
+                return None
+            return version.pushes[place]
 
     def promised(self, digest: Digest, follower: object) -> tuple[bytes, Sequence[int]]:
         """What a follower may wait for: the claims as they were told last (a bitmap), and the
@@ -86,22 +94,29 @@ class Offers:
             version = self._versions.get(digest)
             if version is not None and follower in version.places:
                 version.places[follower] += 1
+                version.moved_s[follower] = self._clock()
 
     def unfollow(self, digest: Digest, follower: object) -> None:
         with self._changed:
             version = self._versions.get(digest)
             if version is not None:
                 version.places.pop(follower, None)
+                version.moved_s.pop(follower, None)
 
     def backlog(self, digest: Digest) -> int:
-        """Chunks that are still to be sent to a slow follower, the one under way included; the
-        slowest quarter of them, who may have stopped for good, hold up nobody."""
+        """Chunks that are still to be sent to a slow follower, the one under way included. The
+        slowest quarter of them, and whoever stands still, hold up nobody."""
         with self._changed:
             version = self._versions.get(digest)
-            if version is None or not version.places:
+            if version is None:
                 return 0
-            places = sorted(version.places.values())
-            return len(version.pushes) - places[(len(places) - 1) // 4]
+            since_s = self._clock() - limits.PUSH_STANDSTILL_S
+            places = sorted(
+                place
+                for follower, place in version.places.items()
+                if version.moved_s.get(follower, since_s) >= since_s
+            )
+            return len(version.pushes) - places[(len(places) - 1) // 4] if places else 0
 
     def wait(self, digest: Digest, seen: int, timeout_s: float) -> int:
         """Until more than `seen` changes were told, or the time is over; how many were."""

@@ -44,12 +44,14 @@ class Rig:
         self.url = said["url"]
         self.port = int(self.url.rpartition(":")[2])
 
-    def start_node(self, name: str, *more: str, serve: str = "m@production") -> dict[str, Any]:
+    def start_node(
+        self, name: str, *more: str, serve: str = "m@production", env: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         return self.fleet.start_daemon(
             name, "node", "--name", name, "--authority", self.url,
             "--root", str(self.folder / "registry" / "root.json"),
             "--data", str(self.folder / name), "--run", str(self.run_folder(name)),
-            "--listen", "127.0.0.1:0", "--serve", serve, *more,
+            "--listen", "127.0.0.1:0", "--serve", serve, *more, env=env,
         )  # fmt: skip
 
     def run_folder(self, name: str) -> Path:

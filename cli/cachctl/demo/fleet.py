@@ -55,9 +55,11 @@ class Fleet:
                 process.wait()
             _close(process)
 
-    def start_daemon(self, name: str, *words: str) -> dict[str, Any]:
+    def start_daemon(
+        self, name: str, *words: str, env: dict[str, str] | None = None
+    ) -> dict[str, Any]:
         """Start a `cachd` command; what its ready line says."""
-        process = self._start(name, ["-m", "cachd.main", *words], {})
+        process = self._start(name, ["-m", "cachd.main", *words], env or {})
         if process.stdout is None or not select.select([process.stdout], [], [], START_S)[0]:
             raise DemoFailed(f"{name} was not ready within {START_S} s{self.tail(name)}")
         line = process.stdout.readline()
