@@ -57,7 +57,7 @@ FETCH_THREADS = 4
 CROWD_FETCH_THREADS = 16  # where chunks are asked for rather than pushed
 FETCH_THREADS_MAX = 64
 ORIGIN_AT_ONCE = 12  # chunks that a region asks its origin for at once, shared by its nodes
-CROWD_ORIGIN_AT_ONCE = 48  # the same where most nodes learn late of what came
+CROWD_ORIGIN_AT_ONCE = 32  # the same where most nodes learn late of what came
 CLAIM_PASSED_CHUNKS = (
     2 * CROWD_ORIGIN_AT_ONCE
 )  # later ones seen, before another node claims a chunk

@@ -183,7 +183,7 @@ class Host:
         _, to_send = self.offers.promised(self.digest, feed)
         if to_send:
             promised = np.union1d(promised, np.array(to_send, np.intp))
-        self._soon(partial(feed.follower.heard, self.node, self._told, promised))
+        feed.follower.heard(self.node, self._told, promised)  # at once, or events double
 
     def heard(self, node: NodeId, held: Mask, promised: Numbers) -> None:
         if not self.dead and not self.swarm.done:
@@ -274,7 +274,8 @@ class Host:
         self._again()
 
     def _again(self) -> None:
-        self._plan_at_s = self.world.clock.now_s
+        if self.swarm.idling:
+            self._plan_at_s = self.world.clock.now_s
         self._work()
         self._plan_soon()
 

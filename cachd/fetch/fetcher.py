@@ -199,10 +199,10 @@ class _Coordinator:
                     self._crew.tell_held(pusher, attempt.wanted.number)
                 if attempt.source is Fixed.ORIGIN and swarm.pushing:
                     self._offers.push(swarm.manifest.digest, attempt.wanted.number)
-                self._plan_at_s = now_s
+                self._plan_if_idling(now_s)
             case ChunkFailed(attempt, error):
                 judge(swarm, attempt, error, now_s)
-                self._plan_at_s = now_s
+                self._plan_if_idling(now_s)
             case ChunkPushed(address, number):
                 swarm.pushed(address.node_id, number, now_s)
             case PeerTold(address, incarnation, maps):
@@ -212,6 +212,10 @@ class _Coordinator:
                 peer.following = False
                 judge_follow(swarm, peer, error, now_s)
                 self._plan_at_s = now_s
+
+    def _plan_if_idling(self, now_s: float) -> None:
+        if self._swarm.idling:
+            self._plan_at_s = now_s
 
     def _unpacked(self, maps: tuple[bytes, bytes] | None) -> tuple[Mask, Numbers] | None:
         if maps is None:

@@ -143,57 +143,60 @@ def _wishes(
     for number in missing[here]:
         yield number, Fixed.LOCAL
     missing = missing[~(here | view.expected[missing])]
-    worthy = [peer for peer in view.peers if _is_worth_waiting_for(peer, view.now_s, settings)]
-    holders = _holders(worthy, missing)
-    claimed, left = _claims(view, settings, missing[holders == 0], worthy)
+    held = _held_by(view.peers, missing)
+    worthy = [_is_worth_waiting_for(peer, view.now_s, settings) for peer in view.peers]
+    unheld = ~np.any(held[worthy], axis=0)
+    claimed = _claims(view, settings, missing[unheld], worthy)
     for number in claimed:
         yield number, Fixed.ORIGIN
-    yield from _asks(view, missing[holders > 0], left, rng)
+    left = ~np.isin(missing, claimed) if claimed else slice(None)
+    yield from _asks(view, missing[left], held[:, left], unheld[left], rng)
 
 
-def _holders(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.intp]:
-    """How many of the peers hold each."""
-    counts = np.zeros(len(numbers), np.intp)
-    for peer in peers:
-        counts += peer.held[numbers]
-    return counts
+def _held_by(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.bool_]:
+    """A row for each peer, with a column for each number."""
+    if not peers:
+        return np.zeros((0, len(numbers)), np.bool_)
+    if 4 * len(numbers) < len(peers[0].held):
+        return np.stack([peer.held[numbers] for peer in peers])
+    return np.stack([peer.held for peer in peers])[:, numbers]  # copying is cheaper than picking
 
 
 def _asks(
-    view: SwarmView, travelling: Numbers, left: Numbers, rng: np.random.Generator
+    view: SwarmView,
+    numbers: Numbers,
+    held: NDArray[np.bool_],
+    unheld: Mask,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[int, Source]]:
-    """What to ask peers for: what the origin does not give, then the rarest."""
-    peers = [peer for peer in view.peers if peer.slots_free > 0]
-    if not peers:
-        return
-    slots = np.array([peer.slots_free for peer in peers])
-    numbers = np.concatenate([left, travelling])
-    held = np.stack([peer.held[numbers] for peer in peers])
-    rarity = held.sum(axis=0) + rng.random(len(numbers))
-    rarity[: len(left)] -= len(peers)
+    """What to ask peers for: what nobody worth waiting for holds, nor the origin gives, then the
+    rarest."""
+    slots = np.array([peer.slots_free for peer in view.peers], np.intp)
+    held = held & (slots > 0)[:, np.newaxis]
+    rarity = np.where(unheld, -len(slots), 0) + held.sum(axis=0) + rng.random(len(numbers))
     order = np.argsort(rarity)
     for place in order[np.any(held, axis=0)[order]]:
         able = np.flatnonzero(held[:, place] & (slots > 0))
         if len(able):
             best = able[np.argmax(slots[able] + rng.random(len(able)))]
             slots[best] -= 1
-            yield numbers[place], peers[best].node
+            yield numbers[place], view.peers[best].node
             if not slots.any():
                 return
 
 
 def _claims(
-    view: SwarmView, settings: FetchSettings, unheld: Numbers, worthy: Sequence[PeerView]
-) -> tuple[list[int], Numbers]:
-    """What to take from the origin, of `unheld`, and what is left of it."""
+    view: SwarmView, settings: FetchSettings, unheld: Numbers, worthy: Sequence[bool]
+) -> list[int]:
+    """What to take from the origin, of `unheld`."""
     if not len(unheld) or not view.origin_slots:
-        return [], unheld
+        return []
     claimers = _claimers(view, settings)
     count = 1 + len(claimers) + len(view.others)
     slots = min(view.origin_slots, max(1, limits.ORIGIN_AT_ONCE // count) - view.origin_in_flight)
     behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
-        return [], unheld
+        return []
     open_now = unheld[~view.origin_lacks[unheld]]
     turns = np.full(len(open_now), view.stalled)
     if view.others:
@@ -207,16 +210,17 @@ def _claims(
         behind = owners.largest_share(open_now[~ours])
         if len(behind) >= limits.HELP_CHUNKS_MIN:
             claimed.append(int(behind[-1]))
-    return claimed, np.setdiff1d(unheld, claimed, assume_unique=True)
+    return claimed
 
 
 def _in_turn(
-    view: SwarmView, worthy: Sequence[PeerView], unheld: Numbers
+    view: SwarmView, worthy: Sequence[bool], unheld: Numbers
 ) -> tuple[Numbers, NDArray[np.intp]]:
     """Of `unheld`, what is to be claimed before the rest, because many nodes that claim all at once
     share the origin's link, and none has a chunk to push until late. With each, how many times its
     owner has been waited for in vain: chunks after it have come, and it has not."""
-    unseen = view.lacking[_holders(worthy, view.lacking) == 0]
+    seen = np.any(_held_by(view.peers, view.lacking)[worthy], axis=0)
+    unseen = view.lacking[~seen]
     if not len(unseen):
         return unheld, np.zeros(len(unheld), np.intp)
     last = unseen[min(len(unseen), limits.CROWD_ORIGIN_AT_ONCE) - 1]

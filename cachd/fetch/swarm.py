@@ -148,6 +148,11 @@ class Swarm:
         few = self.settings.threads
         return few if self.pushing else max(few, limits.CROWD_FETCH_THREADS)
 
+    @property
+    def idling(self) -> bool:
+        """Whether threads are out of work, so that a plan is worth its cost at once."""
+        return len(self.in_flight) < self.threads // 2
+
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
 
