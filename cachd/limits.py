@@ -31,6 +31,7 @@ REQUEST_PAYLOAD_MAX = 64
 HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
 HAVE_PAYLOAD_MAX = 2 * HAVE_BITMAP_MAX
 MAPS_INTERVAL_S = 0.075  # between two maps to one follower, unless claims changed
+MAPS_PER_S = 100  # to all followers together, unless claims changed
 MAPS_BYTES_PER_S = 1 * MIB  # to one follower: of huge versions they go more seldom
 QUIET_S = 5.0  # a message at least so often, so that silence means trouble
 SILENCE_S_MAX = 3 * QUIET_S

@@ -167,7 +167,8 @@ class Host:
             self.world.running -= 1
         if not self._maps_due:
             self._maps_due = True
-            self.world.clock.after(limits.MAPS_INTERVAL_S, self._tell_all)
+            pause_s = max(limits.MAPS_INTERVAL_S, len(self.feeds) / limits.MAPS_PER_S)
+            self.world.clock.after(pause_s, self._tell_all)
 
     def _tell_all(self) -> None:
         self._maps_due = False

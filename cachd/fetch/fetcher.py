@@ -132,6 +132,8 @@ class _Coordinator:
         self._rng = np.random.default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
         self._plan_at_s = 0.0
+        self._waiting = False
+        """Whether the last plan found nothing to do."""
 
     def run(self, cancel: threading.Event, on_progress: OnProgress | None) -> None:
         swarm, told_at_s = self._swarm, 0.0
@@ -164,6 +166,7 @@ class _Coordinator:
         if now_s < self._plan_at_s or len(self._swarm.in_flight) > self._swarm.threads:
             return
         self._plan_at_s = now_s + PLAN_S
+        self._waiting = False
         backlog = self._offers.backlog(self._swarm.manifest.digest)
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
         attempts = [self._swarm.begin(assignment) for assignment in assignments]
@@ -171,13 +174,15 @@ class _Coordinator:
             self._offers.claim(self._swarm.manifest.digest, pack(self._swarm.claims()))
         for attempt in attempts:
             self._crew.fetch(attempt, self._swarm.threads)
+        self._waiting = not self._swarm.in_flight
 
     def _give_up_if_stuck(self, now_s: float) -> None:
         swarm = self._swarm
         stalled = now_s - swarm.progressed_s > self._settings.stall_timeout_s
-        if stalled or (not swarm.in_flight and swarm.hopeless(now_s)):
+        if stalled or (self._waiting and swarm.hopeless(now_s)):
             missing, total = swarm.missing_chunks(), len(swarm.manifest.unique_chunks)
             raise FetchFailed(swarm.manifest.digest, missing, total)
+        self._waiting = False  # ask again after the next plan
 
     def _take_events(self) -> None:
         """Wait for one event, then take all there are."""

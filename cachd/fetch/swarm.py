@@ -117,6 +117,7 @@ class Swarm:
         self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
         self._listed: Sequence[PeerAddress] = ()
+        self._chosen: dict[NodeId, PeerAddress] = {}
         self._locations = locations
         missing = {chunk.id for chunk in filling.missing}
         self._lacking = self._mask(lambda chunk: chunk.id in missing)
@@ -161,11 +162,10 @@ class Swarm:
     def set_peers(self, addresses: Sequence[PeerAddress], now_s: float) -> list[PeerAddress]:
         """Take over the list of peers; those that left it are forgotten once nothing is under
         way with them. Returns those that should not be followed any more."""
-        if addresses == self._listed:
-            return []
-        self._listed = list(addresses)
-        listed = self._choose({a.node_id: a for a in addresses if a.node_id != self.self_id})
-        left = []
+        if addresses != self._listed:
+            self._listed = list(addresses)
+            self._choose({a.node_id: a for a in addresses if a.node_id != self.self_id})
+        listed, left = self._chosen, []
         for node in list(self.peers):
             known = self.peers[node]
             moved = node not in listed or known.address != listed[node]
@@ -181,14 +181,14 @@ class Swarm:
                 )
         return left
 
-    def _choose(self, listed: dict[NodeId, PeerAddress]) -> dict[NodeId, PeerAddress]:
+    def _choose(self, listed: dict[NodeId, PeerAddress]) -> None:
         """Whom to follow."""
         seed = int.from_bytes(self.manifest.digest.raw[:4])
         zones = [address.zone for address in listed.values()]
         chosen = neighbours(self.self_id, list(listed), zones, self.zone, seed)
         near = set(chosen)
         self.others = Nodes(node for node in listed if node not in near)
-        return {node: listed[node] for node in chosen}
+        self._chosen = {node: listed[node] for node in chosen}
 
     def seen(
         self, node: NodeId, incarnation: int, maps: tuple[Mask, Numbers] | None, now_s: float

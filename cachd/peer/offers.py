@@ -103,6 +103,12 @@ class Offers:
                 version.places.pop(follower, None)
                 version.moved_s.pop(follower, None)
 
+    def followers(self, digest: Digest) -> int:
+        """How many there are."""
+        with self._changed:
+            version = self._versions.get(digest)
+            return len(version.places) if version is not None else 0
+
     def backlog(self, digest: Digest) -> int:
         """Chunks that are still to be sent to a slow follower, the one under way included. The
         slowest quarter of them, and whoever stands still, hold up nobody."""
