@@ -38,6 +38,7 @@ from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
 from registry_core.recovery import Recovery
+from registry_core.regions import Regions
 from registry_core.repair.check import OriginCheck
 from registry_core.repair.sources import Source
 from registry_core.trust.dsse import Envelope
@@ -63,6 +64,7 @@ class Registry:
         self.garbage = Garbage(control, origin, self._change)
         self.audit = Audit(control.audit)
         self.recovery = Recovery(control.recovery, keys, self._change)
+        self.regions = Regions(control, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""

@@ -73,6 +73,20 @@ class NodeId:
         return self.text
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class RegionName:
+    """The name of a region, e.g. `eu`: what has one origin and many nodes."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: object) -> RegionName:
+        return cls(_parse_name(text, "region name"))
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def parse_consumer_name(text: object) -> str:
     """The name of a durable consumer of events, unique in its registry."""
     return _parse_name(text, "consumer name")
