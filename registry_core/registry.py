@@ -21,6 +21,7 @@ from registry_core.domain.identifiers import (
     Digest,
     Guard,
     ModelName,
+    RegionName,
     StageRef,
     VersionRef,
     parse_version_number,
@@ -41,6 +42,7 @@ from registry_core.recovery import Recovery
 from registry_core.regions import Regions
 from registry_core.repair.check import OriginCheck
 from registry_core.repair.sources import Source
+from registry_core.replicate.replication import Replicated, Replication, versions_of
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.move import sign_move
@@ -170,6 +172,29 @@ class Registry:
             self.control, self.origin, self._change(reason),
             deep=deep, repair=repair, sources=sources, progress=progress,
         )  # fmt: skip
+
+    def replicate(
+        self,
+        what: str = "",
+        *,
+        to: str,
+        deep: bool = False,
+        dry_run: bool = False,
+        reason: str = "",
+        progress: Progress = silent,
+    ) -> list[Replicated]:
+        """Copy versions to the origin of region `to`, verified: `NAME`, one version (`NAME@STAGE`,
+        `NAME/NUMBER`), or all there are.
+
+        What is there is not copied again; `deep` reads and hashes it first. A version that cannot
+        be copied says so in its `problem`. Raises OriginError for an origin that cannot be used.
+        """
+        destination = self.regions.origin(to)
+        replication = Replication(
+            self.control, self.origin, destination, RegionName.parse(to), self._change(reason),
+            deep=deep, dry_run=dry_run, progress=progress,
+        )  # fmt: skip
+        return list(replication.run(versions_of(self.control, what)))
 
     def close(self) -> None:
         self.control.close()

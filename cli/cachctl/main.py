@@ -35,6 +35,7 @@ _COMMANDS = {
     "annotate": "Say something about a version or a model.",
     "delete": "Delete a version that no stage names.",
     "region": "Where versions are kept besides the home region.",
+    "replicate": "Copy versions to the origin of another region.",
     "retention": "Say how many versions of a model gc leaves.",
     "gc": "Delete from the origin what no version needs.",
     "events": "What happens, as it happens.",
