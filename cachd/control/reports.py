@@ -15,7 +15,9 @@ class PointBody(msgspec.Struct):
 
 
 class StageReport(msgspec.Struct):
-    """One stage on one node. Bytes are those of the fetch of the version now desired.
+    """One stage on one node. Bytes are those of the fetch of the version now desired; of those from
+    the origin, `bytes_from_home` came from the home region's because this region's did not have
+    them.
 
     `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
     `standby`: the other version of the move is resident here and loaded in every worker, so that a
@@ -37,6 +39,7 @@ class StageReport(msgspec.Struct):
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_from_origin: int = 0
+    bytes_from_home: int = 0
     bytes_from_peers: int = 0
     bytes_local: int = 0
     received_ns: int = 0

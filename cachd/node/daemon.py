@@ -125,7 +125,9 @@ class _Parts:
             on_attach=self._attached,
             on_change=self._reporter.changed,
         )
-        self._origins = OriginBook(config.data / "origin.json", config.authority_url)
+        self._origins = OriginBook(
+            config.data / "origin.json", config.authority_url, replica, config.region
+        )
         self._residency = Residency(
             cache,
             self._origins,
