@@ -6,7 +6,7 @@ registry.regions.holding(registry.resolve("fraud/3").version)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from registry_core.control.protocol import Control
@@ -15,7 +15,7 @@ from registry_core.domain.identifiers import ModelName, RegionName
 from registry_core.domain.region import Region
 from registry_core.errors import InvalidInput, NotFound
 from registry_core.ledger.change import Change
-from registry_core.ledger.records import RegionRecord, VersionRecord
+from registry_core.ledger.records import PrefetchRecord, RegionRecord, VersionRecord
 from registry_core.origin.store import Origin
 
 
@@ -80,3 +80,11 @@ class Regions:
         held = {copy.region for copy in copies}
         others = [Holding(one.name, one.name in held, home=False) for one in known.others]
         return [Holding(known.home, holds=True, home=True), *others]
+
+    def prefetch(
+        self, version: VersionRecord, regions: Sequence[str], keep_ms: int, *, reason: str = ""
+    ) -> Sequence[PrefetchRecord]:
+        """Let the nodes of `regions` (`*`: of all) that serve the model bring a version, and keep
+        it for so long, whether a stage comes to name it or not."""
+        change = self._change(reason)
+        return self._control.regions.prefetch(version, regions, keep_ms, change)

@@ -49,6 +49,19 @@ class StageReport(msgspec.Struct):
     switch_ms: float | None = None
 
 
+class PrefetchReport(msgspec.Struct):
+    """A version that the node is to have before it is needed. `state` is one of waiting, fetching,
+    verifying, refused, resident."""
+
+    model: str
+    number: int
+    digest: str
+    state: str
+    detail: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
+
+
 class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     """A node as it describes itself; `peer` is where it serves chunks, host:port."""
 
@@ -65,6 +78,9 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     alarm: str = ""
     held: list[str] = []
     """Digests of versions that are resident or leased here, whether a stage names them or not."""
+    prefetches: list[PrefetchReport] = []
+    followed: int = 0
+    """Entries of the log that `stages` and `prefetches` follow from."""
 
 
 class PeerBody(msgspec.Struct):

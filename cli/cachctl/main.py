@@ -36,6 +36,7 @@ _COMMANDS = {
     "delete": "Delete a version that no stage names.",
     "region": "Where versions are kept besides the home region.",
     "replicate": "Copy versions to the origin of another region.",
+    "prefetch": "Bring a version to the nodes of a region before it is needed.",
     "retention": "Say how many versions of a model gc leaves.",
     "gc": "Delete from the origin what no version needs.",
     "events": "What happens, as it happens.",
