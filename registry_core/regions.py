@@ -7,13 +7,14 @@ registry.regions.holding(registry.resolve("fraud/3").version)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from registry_core.control.protocol import Control
 from registry_core.control.regions import Known
 from registry_core.domain.identifiers import ModelName, RegionName
 from registry_core.domain.region import Region
-from registry_core.errors import InvalidInput, NotFound
+from registry_core.errors import InvalidInput, NotFound, OriginError
 from registry_core.ledger.change import Change
 from registry_core.ledger.records import PrefetchRecord, RegionRecord, VersionRecord
 from registry_core.origin.store import Origin
@@ -68,6 +69,15 @@ class Regions:
         """Of a region that is copied to."""
         found = self.find(name)
         return Origin.open(found.url, found.options)
+
+    def origins(self, home: Origin) -> dict[str, Origin]:
+        """By region, `home` among them; one that cannot be opened from here is left out."""
+        known = self.known()
+        found = {known.home: home}
+        for one in known.others:
+            with suppress(OriginError):
+                found[one.name] = Origin.open(one.url, one.options)
+        return found
 
     def count_held(self, name: str) -> int:
         """How many versions the origin of a region other than home holds."""

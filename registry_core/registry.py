@@ -41,7 +41,7 @@ from registry_core.push.progress import Progress, silent
 from registry_core.recovery import Recovery
 from registry_core.regions import Regions
 from registry_core.repair.check import OriginCheck
-from registry_core.repair.sources import Source
+from registry_core.repair.sources import OriginSource, Source
 from registry_core.replicate.replication import Replicated, Replication, versions_of
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import Keyring, SigningKey
@@ -162,15 +162,24 @@ class Registry:
         deep: bool = False,
         repair: bool = False,
         sources: Sequence[Source] = (),
+        region: str = "",
         reason: str = "",
         progress: Progress = silent,
     ) -> OriginCheck:
         """A check of every live version's objects, which its `run` carries out version by version.
 
-        With `repair` what is missing or damaged is put back, from `sources` where it must be."""
+        Of the origin of the home region, or with `region` of another, as far as that holds
+        versions. With `repair` what is missing or damaged is put back, from `sources` or else from
+        other regions' origins."""
+        known = self.regions.known().home
+        name = None if region in ("", known) else RegionName.parse(region)
+        origin = self.origin if name is None else self.regions.origin(region)
+        others = self.regions.origins(self.origin) if repair else {}
+        others.pop(region or known, None)
         return OriginCheck(
-            self.control, self.origin, self._change(reason),
-            deep=deep, repair=repair, sources=sources, progress=progress,
+            self.control, origin, self._change(reason),
+            deep=deep, repair=repair, progress=progress, region=name,
+            sources=[*sources, *(OriginSource(other) for other in others.values())],
         )  # fmt: skip
 
     def replicate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,3 +184,39 @@ def test_a_region_whose_disk_is_full(registry: Registry, tmp_path: Path, small_d
     assert (first.bytes_copied, second.problem) == (0, "")
     assert version_objects(eu) == home_objects(registry)
     assert unsound(registry, registry.regions.origin(EU), held(registry)) == []
+
+
+def test_each_origin_heals_from_the_other(registry: Registry, tmp_path: Path) -> None:
+    push_versions(registry, tmp_path, 2)
+    eu = add_eu(registry, tmp_path / "eu")
+    registry.replicate("m/2", to=EU)
+    whole = version_objects(eu)
+    for path in (next(eu.glob("packs/*/*")), next(eu.glob("manifests/*/*.bundle"))):
+        path.unlink()
+    (found,) = list(registry.check_origin(region=EU).run())
+    assert (found.name, len(found.problems)) == ("m/2", 2)
+    (healed,) = list(registry.check_origin(region=EU, repair=True).run())
+    assert (len(healed.healed), healed.lost) == (2, [])
+    assert version_objects(eu) == whole
+
+    registry.replicate(to=EU)
+    home = home_objects(registry)
+    for folder in ("packs", "manifests"):
+        shutil.rmtree(origin_folder(registry) / folder)
+    assert [one.lost for one in registry.check_origin(repair=True).run()] == [[], []]
+    assert home_objects(registry) == home
+
+
+def test_what_nobody_can_give_back_is_withdrawn(registry: Registry, tmp_path: Path) -> None:
+    push_versions(registry, tmp_path, 1)
+    eu = add_eu(registry, tmp_path / "eu")
+    registry.replicate(to=EU)
+    for folder in (eu, origin_folder(registry)):
+        shutil.rmtree(folder / "packs")
+    (found,) = list(registry.check_origin(region=EU, repair=True).run())
+    assert found.lost
+    assert held(registry) == []
+    assert list(registry.check_origin(region=EU).run()) == [], "it holds nothing by the log"
+    with pytest.raises(NotFound, match="region list"):
+        registry.check_origin(region="asia")
+    assert len(list(registry.check_origin(region="local").run())) == 1
