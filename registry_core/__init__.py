@@ -23,6 +23,8 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any
 
+from registry_core.domain.identifiers import RegionName
+from registry_core.domain.region import HOME_REGION
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.errors import RegistryError, Stale
 from registry_core.home import RegistryHome, init_home
@@ -36,12 +38,14 @@ def init(
     *,
     origin: str = "",
     origin_options: Mapping[str, Any] | None = None,
+    region: str = HOME_REGION.text,
     ledger: str = "",
     actor: str | None = None,
 ) -> Registry:
     """Make a registry in `path` (new or empty), with all its keys, and open it.
 
     `origin` is a URL (`file:///…`, `s3://bucket/prefix`); without it chunks live in `path`/origin.
+    `region` is what the region of that origin is called; others are added by `regions.add`.
     `ledger` is the URL of a PostgreSQL database (`postgresql://…`), for when several authorities
     are to serve one registry; without it the ledger is LMDB in `path`/ledger.
     """
@@ -51,6 +55,7 @@ def init(
         origin_options=origin_options or {},
         actor=actor or default_actor(),
         ledger_url=ledger,
+        region=RegionName.parse(region),
     )
     return open(path, actor=actor)
 

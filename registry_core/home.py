@@ -1,6 +1,6 @@
 """The directory of an embedded registry: what `init` makes and `open` finds.
 
-    config.json   registry id, origin URL and its options, ledger URL
+    config.json   registry id, origin URL and its options, name of its region, ledger URL
     root.json     what nodes trust this registry by: hand a copy to each node
     keys/         owner, authority, publisher, promoter, stager (PEM, 0600)
     ledger/       LMDB, unless config.json names a PostgreSQL database
@@ -26,7 +26,9 @@ from typing import Any
 
 from registry_core.domain import canonical, limits
 from registry_core.domain.entry import REGISTRY_TAG, EntryType
+from registry_core.domain.identifiers import RegionName
 from registry_core.domain.policy import Policy, Root
+from registry_core.domain.region import HOME_REGION
 from registry_core.errors import Conflict, InvalidInput, LedgerUnavailable, NotFound
 from registry_core.ledger import log, subjects
 from registry_core.ledger.change import Change
@@ -51,6 +53,8 @@ class RegistryHome:
     origin_url: str
     origin_options: Mapping[str, Any]
     ledger_url: str = ""
+    region: RegionName = HOME_REGION
+    """What the home region is called, for who begins the ledger: from then on the ledger says."""
 
     @classmethod
     def load(cls, path: Path) -> RegistryHome:
@@ -63,10 +67,11 @@ class RegistryHome:
             registry, url = str(doc["registry"]), str(doc["origin"]["url"])
             options = dict(doc["origin"]["options"].items())
             ledger_url = str(doc.get("ledger", {}).get("url", ""))
+            region = RegionName.parse(doc["origin"].get("region", HOME_REGION.text))
         except (KeyError, TypeError, AttributeError) as error:
             raise InvalidInput(f"{config} does not say registry and origin: mend it") from error
         url = url or (path / "origin").absolute().as_uri()
-        return cls(path, registry, url, options, ledger_url)
+        return cls(path, registry, url, options, ledger_url, region)
 
     def root(self) -> Root:
         path = self.path / "root.json"
@@ -90,7 +95,7 @@ class RegistryHome:
         try:
             ledger = Ledger(store, root, authority, clock_ms)
             if self.ledger_url and not readonly:
-                _begin_ledger(ledger, root, self.keyring(), holder)
+                _begin_ledger(ledger, root, self.keyring(), self.region, holder)
             _require_root(store, root)
         except BaseException:
             store.close()
@@ -117,16 +122,17 @@ def clock_ms() -> int:
 
 def init_home(
     path: Path, *, origin_url: str, origin_options: Mapping[str, Any], actor: str,
-    ledger_url: str = "",
+    ledger_url: str = "", region: RegionName = HOME_REGION,
 ) -> RegistryHome:  # fmt: skip
     """Make a registry in `path`, which must not exist or be empty. Without an origin URL the
-    registry keeps its chunks in `path`/origin, without a ledger URL its ledger in `path`/ledger."""
+    registry keeps its chunks in `path`/origin, without a ledger URL its ledger in `path`/ledger.
+    `region` is what the region of that origin is called."""
     if origin_url:
         Origin.open(origin_url, origin_options)
     if ledger_url:
         _refuse_used(ledger_url)
     with made_whole(path) as aside:
-        _fill(aside, origin_url, origin_options, ledger_url, actor)
+        _fill(aside, origin_url, origin_options, ledger_url, region, actor)
     home = RegistryHome.load(path)
     if ledger_url:
         home.open_ledger(readonly=False, holder=actor).close()
@@ -159,14 +165,18 @@ def made_whole(path: Path) -> Iterator[Path]:
 
 
 def write_documents(
-    path: Path, root: Root, origin_url: str, origin_options: Mapping[str, Any], ledger_url: str = ""
-) -> None:
+    path: Path, root: Root, origin_url: str, origin_options: Mapping[str, Any],
+    ledger_url: str = "", region: RegionName = HOME_REGION,
+) -> None:  # fmt: skip
     """root.json and config.json of a registry's directory."""
     write_durably(path / "root.json", root.encoded)
+    origin: dict[str, Any] = {"url": origin_url, "options": dict(origin_options)}
+    if region != HOME_REGION:
+        origin["region"] = region.text
     config: dict[str, Any] = {
         "format": CONFIG_FORMAT,
         "registry": root.registry,
-        "origin": {"url": origin_url, "options": dict(origin_options)},
+        "origin": origin,
     }
     if ledger_url:
         config["ledger"] = {"url": ledger_url}
@@ -174,8 +184,9 @@ def write_documents(
 
 
 def _fill(
-    path: Path, origin_url: str, origin_options: Mapping[str, Any], ledger_url: str, actor: str
-) -> None:
+    path: Path, origin_url: str, origin_options: Mapping[str, Any], ledger_url: str,
+    region: RegionName, actor: str,
+) -> None:  # fmt: skip
     registry = secrets.token_hex(16)
     (path / "keys").mkdir(mode=0o700)
     keyring = Keyring(path / "keys")
@@ -184,17 +195,19 @@ def _fill(
     for name, key in keys.items():
         keyring.create(name, key)
     root = make_root(registry, keys[OWNER], keys[AUTHORITY])
-    write_documents(path, root, origin_url, origin_options, ledger_url)
+    write_documents(path, root, origin_url, origin_options, ledger_url, region)
     if not origin_url:
         (path / "origin").mkdir()
     if not ledger_url:
         store = LmdbStore(path / "ledger", holder="cachctl init")
         ledger = Ledger(store, root, keys[AUTHORITY], clock_ms)
-        _begin_ledger(ledger, root, keyring, actor)
+        _begin_ledger(ledger, root, keyring, region, actor)
         ledger.close()
 
 
-def _begin_ledger(ledger: Ledger, root: Root, keys: Keyring, actor: str) -> None:
+def _begin_ledger(
+    ledger: Ledger, root: Root, keys: Keyring, region: RegionName, actor: str
+) -> None:
     """Write the first entries, unless somebody has."""
     with ledger.store.write() as txn:
         if log.stored_root(txn) is None:
@@ -204,7 +217,8 @@ def _begin_ledger(ledger: Ledger, root: Root, keys: Keyring, actor: str) -> None
     policy = default_policy(
         root.registry, keys.get("publisher"), keys.get("promoter"), keys.get("stager")
     )
-    ledger.commit(lambda draft: _first_entries(draft, root, policy, keys.get(OWNER), actor))
+    owner = keys.get(OWNER)
+    ledger.commit(lambda draft: _first_entries(draft, root, region, policy, owner, actor))
 
 
 def _refuse_used(ledger_url: str) -> None:
@@ -219,16 +233,19 @@ def _refuse_used(ledger_url: str) -> None:
         store.close()
 
 
-def _first_entries(draft: Draft, root: Root, policy: Policy, owner: SigningKey, actor: str) -> None:
+def _first_entries(
+    draft: Draft, root: Root, region: RegionName, policy: Policy, owner: SigningKey, actor: str
+) -> None:
     if log.log_size(draft.txn):
         return  # somebody else was faster
     change = Change(actor, "init", uuid.uuid4().hex)
+    named = {} if region == HOME_REGION else {"region": region.text}
     draft.append(
         EntryType.REGISTRY_CREATED,
         subjects.REGISTRY,
         tag=REGISTRY_TAG,
         before=None,
-        after={"registry": root.registry, "root": str(root.digest)},
+        after={"registry": root.registry, "root": str(root.digest)} | named,
         change=change,
     )
     draft.append(

@@ -21,6 +21,7 @@ from registry_core.domain.identifiers import (
     Digest,
     Guard,
     ModelName,
+    RegionName,
     StageRef,
     VersionRef,
     parse_version_number,
@@ -38,8 +39,10 @@ from registry_core.origin.store import Origin
 from registry_core.push.pipeline import PushReport, push_directory
 from registry_core.push.progress import Progress, silent
 from registry_core.recovery import Recovery
+from registry_core.regions import Regions
 from registry_core.repair.check import OriginCheck
-from registry_core.repair.sources import Source
+from registry_core.repair.sources import OriginSource, Source
+from registry_core.replicate.replication import Replicated, Replication, versions_of
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.keys import Keyring, SigningKey
 from registry_core.trust.move import sign_move
@@ -63,6 +66,7 @@ class Registry:
         self.garbage = Garbage(control, origin, self._change)
         self.audit = Audit(control.audit)
         self.recovery = Recovery(control.recovery, keys, self._change)
+        self.regions = Regions(control, self._change)
 
     def with_keys(self, keys: Keyring) -> Registry:
         """The same registry, signing with other keys."""
@@ -158,16 +162,48 @@ class Registry:
         deep: bool = False,
         repair: bool = False,
         sources: Sequence[Source] = (),
+        region: str = "",
         reason: str = "",
         progress: Progress = silent,
     ) -> OriginCheck:
         """A check of every live version's objects, which its `run` carries out version by version.
 
-        With `repair` what is missing or damaged is put back, from `sources` where it must be."""
+        Of the origin of the home region, or with `region` of another, as far as that holds
+        versions. With `repair` what is missing or damaged is put back, from `sources` or else from
+        other regions' origins."""
+        known = self.regions.known().home
+        name = None if region in ("", known) else RegionName.parse(region)
+        origin = self.origin if name is None else self.regions.origin(region)
+        others = self.regions.origins(self.origin) if repair else {}
+        others.pop(region or known, None)
         return OriginCheck(
-            self.control, self.origin, self._change(reason),
-            deep=deep, repair=repair, sources=sources, progress=progress,
+            self.control, origin, self._change(reason),
+            deep=deep, repair=repair, progress=progress, region=name,
+            sources=[*sources, *(OriginSource(other) for other in others.values())],
         )  # fmt: skip
+
+    def replicate(
+        self,
+        what: str = "",
+        *,
+        to: str,
+        deep: bool = False,
+        dry_run: bool = False,
+        reason: str = "",
+        progress: Progress = silent,
+    ) -> list[Replicated]:
+        """Copy versions to the origin of region `to`, verified: `NAME`, one version (`NAME@STAGE`,
+        `NAME/NUMBER`), or all there are.
+
+        What is there is not copied again; `deep` reads and hashes it first. A version that cannot
+        be copied says so in its `problem`. Raises OriginError for an origin that cannot be used.
+        """
+        destination = self.regions.origin(to)
+        replication = Replication(
+            self.control, self.origin, destination, RegionName.parse(to), self._change(reason),
+            deep=deep, dry_run=dry_run, progress=progress,
+        )  # fmt: skip
+        return list(replication.run(versions_of(self.control, what)))
 
     def close(self) -> None:
         self.control.close()

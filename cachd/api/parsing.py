@@ -14,6 +14,7 @@ from registry_core.domain import limits
 from registry_core.domain.identifiers import (
     Digest,
     ModelName,
+    RegionName,
     StageName,
     VersionRef,
     parse_version_number,
@@ -38,6 +39,10 @@ def version_of(request: web.Request) -> VersionRef:
     if text.startswith("sha256:"):
         return VersionRef(model_of(request), digest=Digest.parse(text))
     return VersionRef(model_of(request), number=parse_version_number(text))
+
+
+def region_of(request: web.Request) -> RegionName:
+    return RegionName.parse(request.match_info["region"])
 
 
 def push_of(request: web.Request) -> bytes:

@@ -26,6 +26,7 @@ from cachd.api.metadata import MetadataApi
 from cachd.api.metrics import Metrics
 from cachd.api.models import ModelsApi
 from cachd.api.recovery import EpochApi
+from cachd.api.regions import RegionsApi
 from cachd.api.registry import RegistryApi
 from cachd.api.stages import StagesApi
 from cachd.api.writes import Writes
@@ -100,6 +101,7 @@ class Authority:
             GarbageApi(control, self._gc, self._writes),
             AuditApi(control),
             EpochApi(control, self._writes),
+            RegionsApi(control, self._writes),
             BackupApi(self._backup),
             EventsApi(control.ledger, config.registry, self._watch, self._writes),
             WebhooksApi(control.ledger, self._delivery, self._writes),

@@ -23,6 +23,7 @@ from cachd.control.remote_events import RemoteEvents
 from cachd.control.remote_garbage import RemoteGarbage
 from cachd.control.remote_metadata import RemoteMetadata
 from cachd.control.remote_recovery import RemoteRecovery
+from cachd.control.remote_regions import RemoteRegions
 from cachd.control.reports import NodesBody, SeenReport
 from registry_core.changes.versions import VersionDraft
 from registry_core.domain.entry import Entry, LogRecord
@@ -58,6 +59,7 @@ class RemoteControl:
         self.garbage = RemoteGarbage(self._calls)
         self.audit = RemoteAudit(self._calls)
         self.recovery = RemoteRecovery(self._calls, self.root)
+        self.regions = RemoteRegions(self._calls)
         self._about: documents.RegistryBody | None = None
 
     def about(self) -> documents.RegistryBody:

@@ -15,7 +15,9 @@ class PointBody(msgspec.Struct):
 
 
 class StageReport(msgspec.Struct):
-    """One stage on one node. Bytes are those of the fetch of the version now desired.
+    """One stage on one node. Bytes are those of the fetch of the version now desired; of those from
+    the origin, `bytes_from_home` came from the home region's because this region's did not have
+    them.
 
     `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
     `standby`: the other version of the move is resident here and loaded in every worker, so that a
@@ -37,6 +39,7 @@ class StageReport(msgspec.Struct):
     bytes_done: int = 0
     bytes_total: int = 0
     bytes_from_origin: int = 0
+    bytes_from_home: int = 0
     bytes_from_peers: int = 0
     bytes_local: int = 0
     received_ns: int = 0
@@ -44,6 +47,19 @@ class StageReport(msgspec.Struct):
     switched_ns: int = 0
     flip_ms: float | None = None
     switch_ms: float | None = None
+
+
+class PrefetchReport(msgspec.Struct):
+    """A version that the node is to have before it is needed. `state` is one of waiting, fetching,
+    verifying, refused, resident."""
+
+    model: str
+    number: int
+    digest: str
+    state: str
+    detail: str = ""
+    bytes_done: int = 0
+    bytes_total: int = 0
 
 
 class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
@@ -67,6 +83,9 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     """That scrubbing found since the node was set up; they are fetched again."""
     held: list[str] = []
     """Digests of versions that are resident or leased here, whether a stage names them or not."""
+    prefetches: list[PrefetchReport] = []
+    followed: int = 0
+    """Entries of the log that `stages` and `prefetches` follow from."""
 
 
 class PeerBody(msgspec.Struct):

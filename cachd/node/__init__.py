@@ -8,6 +8,7 @@ follower       the stream of the log into the local replica
 desired        what the replica says the node should serve (pure over a transaction)
 residency      bringing a version here: documents, signature, chunks, directory, memory
 stage_driver   one stage: from desired to served
+prefetcher     versions to have before they are needed
 controller     all stages; one task per stage, all owned by the daemon's task group
 retention      what leaves the disk, and when
 scrubber       a slow pass over all that is held, which mends what has rotted

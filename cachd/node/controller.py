@@ -10,13 +10,15 @@ import asyncio
 import time
 from random import Random
 
-from cachd.control.reports import StageReport
-from cachd.node.desired import desired_stage, desired_stages
+from cachd.control.reports import PrefetchReport, StageReport
+from cachd.node.desired import desired_prefetches, desired_stage, desired_stages
+from cachd.node.prefetcher import Prefetcher
 from cachd.node.residency import Residency
 from cachd.node.stage_driver import StageDriver
 from cachd.node.subscriptions import Subscriptions
 from cachd.serve.host import ServingHost
-from registry_core.domain.identifiers import Digest, StageRef
+from registry_core.domain.identifiers import Digest, RegionName, StageRef
+from registry_core.ledger import log
 from registry_core.ledger.replica import Replica
 from registry_core.ledger.store import Reader
 
@@ -32,7 +34,12 @@ class Controller:
         host: ServingHost,
         group: asyncio.TaskGroup,
         rng: Random,
+        region: RegionName,
     ) -> None:
+        self._region = region
+        self._prefetcher = Prefetcher(residency, group, rng)
+        self.followed = 0
+        """Entries of the log that the reports follow from."""
         self._replica = replica
         self._subscriptions = subscriptions
         self._residency = residency
@@ -46,6 +53,8 @@ class Controller:
         received_ns = received_ns if received_ns is not None else time.monotonic_ns()
         with self._replica.read() as txn:
             desired = desired_stages(txn, self._subscriptions.wants)
+            wishes = desired_prefetches(txn, self._region, self._subscriptions.serves)
+            self.followed = log.log_size(txn)
         for ref, stage in desired.items():
             driver = self._drivers.get(ref)
             if driver is None:
@@ -53,6 +62,7 @@ class Controller:
                 self._drivers[ref] = driver
                 self._group.create_task(driver.run(), name=f"stage {ref}")
             driver.want(stage, received_ns)
+        self._prefetcher.want(wishes)
 
     def foresee(self, state: Reader, received_ns: int) -> None:
         """A verified batch is about to be committed: choices are followed at once.
@@ -76,9 +86,12 @@ class Controller:
         found = (driver.report() for driver in self._drivers.values())
         return [report for report in found if report is not None]
 
+    def prefetches(self) -> list[PrefetchReport]:
+        return self._prefetcher.reports()
+
     def wanted(self) -> set[Digest]:
-        """Versions that some stage serves or may roll back to."""
-        return {
+        """Versions that some stage serves or may roll back to, and those that are prefetched."""
+        return self._prefetcher.wanted() | {
             digest
             for driver in self._drivers.values()
             if driver.desired is not None

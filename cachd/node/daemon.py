@@ -39,7 +39,7 @@ from cachd.node.subscriptions import Subscriptions
 from cachd.peer.directory import PeerAddress
 from cachd.peer.server import PeerServer
 from cachd.serve.host import ServingHost
-from registry_core.domain.identifiers import Digest
+from registry_core.domain.identifiers import Digest, RegionName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import InvalidIdentifier, NotFound
@@ -129,7 +129,9 @@ class _Parts:
             on_attach=self._attached,
             on_change=self._reporter.changed,
         )
-        self._origins = OriginBook(config.data / "origin.json", config.authority_url)
+        self._origins = OriginBook(
+            config.data / "origin.json", config.authority_url, replica, config.region
+        )
         self._residency = Residency(
             cache,
             self._origins,
@@ -180,7 +182,7 @@ class _Parts:
             async with asyncio.TaskGroup() as group:
                 self._controller = Controller(
                     self._replica, self._subscriptions, self._residency, self._host, group,
-                    self._rng,
+                    self._rng, RegionName.parse(self._config.region),
                 )  # fmt: skip
                 self._controller.look()
                 group.create_task(self._follower.run(), name="follower")
@@ -243,6 +245,8 @@ class _Parts:
             peer=str(Address(self._server.host, self._server.port)),
             log_size=self._replica.size(),
             stages=self._controller.reports() if self._controller else [],
+            prefetches=self._controller.prefetches() if self._controller else [],
+            followed=self._controller.followed if self._controller else 0,
             bytes_from_origin=residency.bytes_from_origin,
             bytes_from_peers=residency.bytes_from_peers,
             bytes_local=residency.bytes_local,

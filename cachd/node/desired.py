@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from registry_core.domain.identifiers import Digest, ModelName, StageName, StageRef
-from registry_core.ledger import queries
+from registry_core.domain.identifiers import Digest, ModelName, RegionName, StageName, StageRef
+from registry_core.domain.region import EVERY_REGION
+from registry_core.ledger import queries, regions
 from registry_core.ledger.records import PointRecord, StageRecord, VersionRecord
 from registry_core.ledger.store import Reader
 
@@ -31,6 +32,30 @@ class DesiredStage:
     def digests(self) -> set[Digest]:
         versions = [self.serve, *([self.keep] if self.keep else [])]
         return {Digest.parse(version.digest) for version in versions}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A version to have here until `until_ms` (Unix), whether a stage names it or not."""
+
+    version: VersionRecord
+    until_ms: int
+
+
+def desired_prefetches(
+    txn: Reader, region: RegionName, serves: Callable[[ModelName], bool]
+) -> dict[Digest, Wish]:
+    """What the nodes of `region` are to bring, of models that `serves` says yes to."""
+    found: dict[Digest, Wish] = {}
+    for wish in regions.prefetches(txn):
+        model = ModelName(wish.model)
+        if wish.region not in (region.text, EVERY_REGION) or not serves(model):
+            continue
+        version = queries.version(txn, model, wish.number)
+        digest = Digest.parse(version.digest)
+        if digest not in found or found[digest].until_ms < wish.until_ms:
+            found[digest] = Wish(version, wish.until_ms)
+    return found
 
 
 def desired_stages(txn: Reader, wants: Callable[[StageRef], bool]) -> dict[StageRef, DesiredStage]:

@@ -1,4 +1,5 @@
-"""Where the origin is, as the authority says; remembered for when the authority is away.
+"""Where this node fetches from: the origin of its region, as the replica says, and behind it that
+of the home region, as the authority says, which is remembered for when the authority is away.
 
 Blocking; called from the threads that fetch. Credentials come from this host's environment.
 """
@@ -16,7 +17,11 @@ from cachd.control.documents import RegistryBody
 from cachd.control.http import HttpClient
 from cachd.control.problems import NotFreshEnough
 from cachd.node.durable import replace_durably
-from registry_core.errors import OriginError, RegistryError
+from registry_core.domain.identifiers import RegionName
+from registry_core.errors import RegistryError
+from registry_core.ledger import regions
+from registry_core.ledger.replica import Replica
+from registry_core.origin.fallback import FallbackOrigin
 from registry_core.origin.store import Origin
 
 _log = structlog.get_logger("cachd.node")
@@ -31,32 +36,32 @@ class OriginPlace(msgspec.Struct, frozen=True):
 
 
 class OriginBook:
-    """Thread-safe."""
+    """Thread-safe. `replica` is read for where the origin of `region` is."""
 
-    def __init__(self, file: Path, authority_url: str) -> None:
+    def __init__(self, file: Path, authority_url: str, replica: Replica, region: str) -> None:
         self._file = file
         self._client = HttpClient(authority_url, timeout_s=_ASK_TIMEOUT_S)
-        self._lock = threading.Lock()
-        self._open: tuple[OriginPlace, Origin] | None = None
+        self._replica = replica
+        self._region = RegionName.parse(region)
+        self._lock = threading.Lock()  # guards what follows
+        self._open: dict[str, tuple[OriginPlace, Origin]] = {}
+        self._said = False
 
     def find(self) -> Origin | None:
-        """The origin of this node's registry; None when nobody ever told, or it cannot be opened
-        (peers may still have everything)."""
-        place = self._ask() or self._remembered()
-        if place is None:
-            return None
+        """The origin to fetch a version from, for the time of one fetch; None when nobody ever told
+        of any, or none can be opened (peers may still have everything)."""
+        home_place = self._ask() or self._remembered()
+        own_place = self._of_region()
         with self._lock:
-            try:
-                if self._open is None or self._open[0] != place:
-                    self._open = (place, Origin.open(place.url, place.options))
-                    self._remember(place)
-            except OriginError as error:
-                _log.warning("origin cannot be opened", url=place.url, error=str(error))
-                return None
-            return self._open[1]
+            home = self._opened("home", home_place)
+            own = self._opened("own", own_place)
+        if home_place is not None and home is not None and home_place != self._remembered():
+            self._remember(home_place)
+        return FallbackOrigin(own, home) if own is not None else home
 
     def place(self) -> tuple[str, dict[str, Any]]:
-        """URL and options, as they were last told; the authority is asked where it never told."""
+        """URL and options of the home region's origin, as they were last told; the authority is
+        asked where it never told."""
         place = self._remembered()
         if place is None:
             place = self._ask()
@@ -66,6 +71,30 @@ class OriginBook:
                 )
             self._remember(place)
         return place.url, place.options
+
+    def _of_region(self) -> OriginPlace | None:
+        """Where this region's own origin is; None if it has none, or is the home region."""
+        with self._replica.read() as txn:
+            known = regions.find_region(txn, self._region)
+            home = regions.home_region(txn)
+        if known is None and self._region != home and not self._said:
+            self._said = True
+            _log.info(
+                "this region has no origin of its own: fetching from the home region's",
+                region=self._region.text, home=home.text,
+            )  # fmt: skip
+        return OriginPlace(known.url, dict(known.options)) if known is not None else None
+
+    def _opened(self, which: str, place: OriginPlace | None) -> Origin | None:
+        if place is None:
+            return None
+        try:
+            if which not in self._open or self._open[which][0] != place:
+                self._open[which] = (place, Origin.open(place.url, place.options))
+        except RegistryError as error:
+            _log.warning("origin cannot be opened", url=place.url, error=str(error))
+            return None
+        return self._open[which][1]
 
     def _ask(self) -> OriginPlace | None:
         try:

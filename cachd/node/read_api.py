@@ -27,6 +27,7 @@ from cachd.api.middleware import Handler, problem_response
 from cachd.api.models import ModelsApi
 from cachd.api.operations import Operation
 from cachd.api.recovery import EpochApi
+from cachd.api.regions import RegionsApi
 from cachd.api.registry import RegistryApi
 from cachd.api.stages import StagesApi
 from cachd.api.writes import Writes
@@ -74,6 +75,7 @@ class ReadApi:
             ApprovalsApi(control, self._writes),
             AuditApi(control),
             EpochApi(control, self._writes),
+            RegionsApi(control, self._writes),
             LogApi(RelayedLog(ledger, freshness.age_ms), self._watch),
             EventsApi(ledger, replica.root.registry, self._watch, self._writes),
         )

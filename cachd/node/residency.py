@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -24,7 +25,7 @@ from cachd.cache.populate import populate, populate_verified
 from cachd.cache.salvage import salvage
 from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
-from cachd.fetch.errors import FetchCancelled
+from cachd.fetch.errors import DocumentsUnavailable, FetchCancelled, FetchFailed
 from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import Progress
 from cachd.node.origin_book import OriginBook
@@ -37,8 +38,11 @@ from registry_core.domain.packs import Locations, decode_hint
 from registry_core.domain.policy import PUBLISHER, Policy
 from registry_core.errors import IntegrityError, InvalidInput, NotFound
 from registry_core.ledger.records import VersionRecord
+from registry_core.origin.fallback import FallbackOrigin
+from registry_core.origin.store import Origin
 from registry_core.trust.oms import verify_version
 
+T = TypeVar("T")
 _log = structlog.get_logger("cachd.node")
 
 
@@ -52,6 +56,7 @@ class Arrival:
     bytes_total: int = 0
     bytes_done: int = 0
     bytes_from_origin: int = 0
+    bytes_from_home: int = 0
     bytes_from_peers: int = 0
     bytes_local: int = 0
 
@@ -253,8 +258,9 @@ class Residency:
         """Manifest, bundle and hint; the bundle's signature covers exactly this manifest."""
         documents = self._cache.documents(digest)
         if documents is None or sha256(documents.bundle).hexdigest() != version.bundle:
-            documents = fetch_documents(
-                digest, bytes.fromhex(version.bundle), self._peers(), self._origins.find()
+            bundle, origin = bytes.fromhex(version.bundle), self._origins.find()
+            documents = _from_either(
+                origin, lambda: fetch_documents(digest, bundle, self._peers(), origin)
             )
         manifest = Manifest.parse(documents.manifest)
         verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
@@ -281,18 +287,34 @@ class Residency:
             arrival.bytes_local = progress.bytes_local
             self._tell(job, "fetching")
 
-        fetcher = Fetcher(
-            self._cache, self._origins.find(), self._node, self._incarnation, offers=self._offers
+        origin = self._origins.find()
+        fetcher = Fetcher(self._cache, origin, self._node, self._incarnation, offers=self._offers)
+        report = _from_either(
+            origin,
+            lambda: fetcher.fetch(
+                manifest,
+                self._locations(manifest.digest, documents),
+                self._peers,
+                job.cancel,
+                on_progress,
+            ),
         )
-        report = fetcher.fetch(
-            manifest,
-            self._locations(manifest.digest, documents),
-            self._peers,
-            job.cancel,
-            on_progress,
-        )
+        if isinstance(origin, FallbackOrigin):
+            arrival.bytes_from_home = origin.bytes_from_second
         arrival.bytes_from_origin = report.bytes_from_origin
         arrival.bytes_from_peers = report.bytes_from_peers
         arrival.bytes_local = report.bytes_local
         for complaint in report.complaints:
             _log.warning("source complained of", complaint=str(complaint))
+
+
+def _from_either(origin: Origin | None, fetch: Callable[[], T]) -> T:
+    """`fetch`; once more from the home region's origin alone, if what this region's origin gives is
+    not what it should be."""
+    try:
+        return fetch()
+    except (DocumentsUnavailable, FetchFailed) as error:
+        if not isinstance(origin, FallbackOrigin) or not origin.give_up():
+            raise
+        _log.warning("going on with the home region's origin", url=origin.url, error=str(error))
+        return fetch()

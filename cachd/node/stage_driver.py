@@ -87,6 +87,7 @@ class StageDriver:
             bytes_done=arrival.bytes_done,
             bytes_total=arrival.bytes_total,
             bytes_from_origin=arrival.bytes_from_origin,
+            bytes_from_home=arrival.bytes_from_home,
             bytes_from_peers=arrival.bytes_from_peers,
             bytes_local=arrival.bytes_local,
         )

@@ -6,12 +6,13 @@ What workers asked for is remembered across restarts, in `subscriptions.json`. E
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cachd.control.limits import STAGES_PER_NODE_MAX
 from cachd.node.config import StagePattern
 from cachd.node.durable import replace_durably
-from registry_core.domain.identifiers import StageRef
+from registry_core.domain.identifiers import ModelName, StageRef
 from registry_core.errors import InvalidIdentifier
 
 
@@ -25,6 +26,12 @@ class Subscriptions:
 
     def wants(self, ref: StageRef) -> bool:
         return ref in self._asked or any(pattern.matches(ref) for pattern in self._patterns)
+
+    def serves(self, model: ModelName) -> bool:
+        """Whether it serves some stage of `model`, or would, if there were one."""
+        return any(ref.model == model for ref in self._asked) or any(
+            fnmatchcase(model.text, pattern.model) for pattern in self._patterns
+        )
 
     def ask(self, ref: StageRef) -> bool:
         """A worker asked for `ref`; True if that is new."""

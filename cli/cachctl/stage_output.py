@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cachctl.output import emit_json, emit_line
 
 if TYPE_CHECKING:
+    from cachctl.whereabouts import Whereabouts
     from registry_core.domain.identifiers import StageRef
     from registry_core.ledger.records import StageRecord
     from registry_core.registry import Registry
@@ -22,12 +24,15 @@ def stage_json(stage: StageRecord) -> dict[str, Any]:
     return shown | {"guard": str(stage.guard), "in_force": msgspec.to_builtins(stage.in_force)}
 
 
-def emit_changed(stage: StageRecord, *, as_json: bool | None) -> None:
+def emit_changed(
+    stage: StageRecord, *, as_json: bool | None, regions: Sequence[Whereabouts] | None = None
+) -> None:
     """Say from which version to which a stage just went: of the two that its move names, the one
     that is not in force now was in force before."""
     other = stage.state.other
     if as_json:
-        emit_json(stage_json(stage) | {"replaced": other.number if other else None})
+        where = {} if regions is None else {"regions": [asdict(one) for one in regions]}
+        emit_json(stage_json(stage) | {"replaced": other.number if other else None} | where)
         return
     was = f"{other.number} -> " if other else ""
     emit_line(f"{stage.model}@{stage.stage}: {was}{stage.in_force.number} (now {stage.guard})")

@@ -30,3 +30,13 @@ def parse_time_ms(text: str, option: str, now: datetime | None = None) -> int:
     if meant.tzinfo is None:
         meant = meant.replace(tzinfo=UTC)
     return int(meant.timestamp() * 1000)
+
+
+def parse_duration_ms(text: str, option: str) -> int:
+    """Milliseconds of `90s`, `30m`, `24h` or `7d`."""
+    found = _AGO.fullmatch(text)
+    if found is None:
+        raise InvalidInput(
+            f"{option}: {text!r:.40} is no length of time: write 90s, 30m, 24h or 7d"
+        )
+    return int(timedelta(**{_UNITS[found[2]]: int(found[1])}).total_seconds() * 1000)

@@ -5,4 +5,5 @@ models     create and annotate models
 stages     moves and choices, several at once if need be
 approvals  propose, approve and reject moves
 garbage    pushes that began and ended, packs condemned and deleted
+regions    regions, what their origins hold, what their nodes are to bring
 """

@@ -5,6 +5,7 @@ approvals  proposals, approvals, the policy
 events     the log as events
 garbage    pushes that announce themselves, gc
 metadata   annotating and searching
+regions    regions, what their origins hold, what their nodes are to bring
 
 Implemented in process (`registry_core.embedded`) and over HTTP (`cachd.control`).
 """

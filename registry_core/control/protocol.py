@@ -16,6 +16,7 @@ from registry_core.control.events import EventControl
 from registry_core.control.garbage import GarbageControl
 from registry_core.control.metadata import MetadataControl
 from registry_core.control.recovery import RecoveryControl
+from registry_core.control.regions import RegionControl
 from registry_core.domain.entry import Entry
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName, VersionRef
 from registry_core.domain.move import Move
@@ -46,6 +47,9 @@ class Control(Protocol):
 
     @property
     def recovery(self) -> RecoveryControl: ...
+
+    @property
+    def regions(self) -> RegionControl: ...
 
     def root(self) -> Root: ...
 

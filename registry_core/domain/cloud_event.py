@@ -5,8 +5,8 @@ source   urn:cachd:registry:<registry id>
 type     io.cachd.… below; entries that are the registry's own business are no events
 subject  as in the log: model/NAME/stage/production
 data     sequence, actor, reason, request_id, before, after, and what they are about in plain fields
-         (model, stage, version, digest, generation, choice) where there are any. Signatures are
-         left out: the entry has them.
+         (model, stage, version, digest, generation, choice, region) where there are any.
+         Signatures are left out: the entry has them.
 """
 
 from __future__ import annotations
@@ -34,6 +34,11 @@ EVENT_TYPES = {
     EntryType.MOVE_REJECTED: "io.cachd.model.move.rejected",
     EntryType.STAGE_MOVED: "io.cachd.model.stage.moved",
     EntryType.STAGE_CHOSEN: "io.cachd.model.stage.chosen",
+    EntryType.REGION_ADDED: "io.cachd.registry.region.added",
+    EntryType.REGION_REMOVED: "io.cachd.registry.region.removed",
+    EntryType.VERSION_REPLICATED: "io.cachd.model.version.replicated",
+    EntryType.VERSION_WITHDRAWN: "io.cachd.model.version.withdrawn",
+    EntryType.PREFETCH_ASKED: "io.cachd.model.prefetch.asked",
     EntryType.EPOCH_OPENED: "io.cachd.registry.epoch.opened",
 }
 TYPES_MAX = 32
@@ -96,9 +101,9 @@ def _time(time_ms: int) -> str:
 
 
 def _about(entry: Entry) -> dict[str, Any]:
-    """Model, and stage or version, from the subject; what came into force, from the entry."""
+    """Model, stage, version or region from the subject; what came into force, from the entry."""
     parts = entry.subject.split("/")
-    shown: dict[str, Any] = {"model": parts[1]} if len(parts) > 1 else {}
+    shown: dict[str, Any] = {parts[0]: parts[1]} if len(parts) > 1 else {}
     if len(parts) == 4 and parts[2] == "version":
         shown["version"] = int(parts[3])
     if len(parts) == 4 and parts[2] == "stage":

@@ -49,6 +49,11 @@ class EntryType(StrEnum):
     PUSH_ENDED = "push.ended"
     PACK_CONDEMNED = "pack.condemned"
     PACK_DELETED = "pack.deleted"
+    REGION_ADDED = "region.added"
+    REGION_REMOVED = "region.removed"
+    VERSION_REPLICATED = "version.replicated"
+    VERSION_WITHDRAWN = "version.withdrawn"
+    PREFETCH_ASKED = "prefetch.asked"
     EPOCH_OPENED = "epoch.opened"
     STATE = "state"
 

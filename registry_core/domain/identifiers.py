@@ -15,6 +15,7 @@ from registry_core.domain import limits
 from registry_core.errors import InvalidIdentifier
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
+_REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _RESERVED_STAGES = frozenset({"latest"})  # never deployed by: it names whatever came last
 
@@ -68,6 +69,25 @@ class NodeId:
     @classmethod
     def parse(cls, text: object) -> NodeId:
         return cls(_parse_name(text, "node id"))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RegionName:
+    """The name of a region, e.g. `eu`: what has one origin and many nodes."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: object) -> RegionName:
+        if not isinstance(text, str) or not _REGION.fullmatch(text):
+            raise InvalidIdentifier(
+                f"region name {text!r:.80} is not valid: use 1 to 64 of a-z 0-9 - beginning and "
+                "ending with a letter or digit"
+            )
+        return cls(text)
 
     def __str__(self) -> str:
         return self.text

@@ -22,6 +22,7 @@ from registry_core.embedded.examine import examine
 from registry_core.embedded.garbage import EmbeddedGarbage
 from registry_core.embedded.metadata import EmbeddedMetadata
 from registry_core.embedded.recovery import EmbeddedRecovery
+from registry_core.embedded.regions import EmbeddedRegions
 from registry_core.errors import (
     LedgerUnavailable,
     Unauthorized,
@@ -51,6 +52,7 @@ class EmbeddedControl:
         self.garbage = EmbeddedGarbage(ledger)
         self.audit = EmbeddedAudit(ledger)
         self.recovery = EmbeddedRecovery(ledger, root.registry)
+        self.regions = EmbeddedRegions(ledger, origin)
         self._root = root
         self._known_origin = origin
         self._stager = stager

@@ -12,6 +12,7 @@ from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import Location, PackName, decode_hint
 from registry_core.embedded.formats import formats_in
 from registry_core.errors import IntegrityError, InvalidInput, NotFound
+from registry_core.ledger.records import VersionRecord
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin
 from registry_core.trust.oms import verify_version
@@ -21,20 +22,34 @@ def examine(
     origin: Origin, draft: VersionDraft, publishers: Mapping[str, str], seen: int
 ) -> Examined:
     """`seen` is the size of the log before this look. Each document is read once."""
-    encoded, bundle, placed = origin.each(
-        lambda wanted: origin.get(wanted[0], bytes_max=wanted[1]),
-        [
-            (manifest_key(draft.manifest), limits.MANIFEST_MAX),
-            (bundle_key(draft.manifest), limits.BUNDLE_MAX),
-            (hint_key(draft.manifest), limits.HINT_MAX),
-        ],
-    )
-    _require(draft.manifest, encoded, manifest_key(draft.manifest))
-    _require(draft.bundle, bundle, bundle_key(draft.manifest))
-    manifest, hint = Manifest.parse(encoded), decode_hint(placed)
+    manifest, bundle, hint = _documents(origin, draft.manifest, draft.bundle)
     publisher = verify_version(bundle, manifest, publishers)
     packs = _require_packs(origin, _places(manifest, hint))
     return Examined(manifest, publisher, formats_in(manifest, hint, origin), packs, seen)
+
+
+def packs_of_copy(origin: Origin, version: VersionRecord) -> Collection[PackName]:
+    """The packs of a registered version in the origin of another region, which has all of it."""
+    expected = Digest.parse(version.digest), Digest.parse_hex(version.bundle)
+    manifest, _, hint = _documents(origin, *expected)
+    return _require_packs(origin, _places(manifest, hint))
+
+
+def _documents(
+    origin: Origin, manifest: Digest, bundle: Digest
+) -> tuple[Manifest, bytes, dict[ChunkId, Location]]:
+    """Manifest, bundle and hint, the first two of which are what these digests say."""
+    encoded, signed, placed = origin.each(
+        lambda wanted: origin.get(wanted[0], bytes_max=wanted[1]),
+        [
+            (manifest_key(manifest), limits.MANIFEST_MAX),
+            (bundle_key(manifest), limits.BUNDLE_MAX),
+            (hint_key(manifest), limits.HINT_MAX),
+        ],
+    )
+    _require(manifest, encoded, manifest_key(manifest))
+    _require(bundle, signed, bundle_key(manifest))
+    return Manifest.parse(encoded), signed, decode_hint(placed)
 
 
 def _require(expected: Digest, data: bytes, key: str) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from registry_core.control.garbage import GcReport, ModelGarbage
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest
-from registry_core.domain.packs import PackName
-from registry_core.errors import InvalidIdentifier
 from registry_core.garbage.documents import Orphan, find_orphans
 from registry_core.garbage.expiry import Expired, dead_pushes
 from registry_core.garbage.look import View, referenced_packs, view_ledger
+from registry_core.garbage.origins import Leftover, Origins
 from registry_core.garbage.plan import GcPlan, Seen, StoredPack, Waits, plan_packs, young_from_ms
 from registry_core.ledger.ledger import Ledger
-from registry_core.origin.layout import PACKS, pack_key
-from registry_core.origin.store import Listed, Origin
 from registry_core.push.progress import Progress
 
 
@@ -41,7 +38,7 @@ class Findings:
     plan: GcPlan
     orphans: list[Orphan]
     expired: list[Expired]
-    leftovers: list[Listed]
+    leftovers: list[Leftover]
     pushes_dead: int
     more: bool
 
@@ -51,21 +48,26 @@ class Findings:
         return [o.digest for o in self.orphans if o.packs.isdisjoint(self.plan.staying)]
 
 
-def find_garbage(ledger: Ledger, origin: Origin, expired: list[Expired], terms: Terms) -> Findings:
-    """The ledger first, as if `expired` were deleted; then the hints; then the origin's objects."""
+def find_garbage(
+    ledger: Ledger, origins: Origins, expired: list[Expired], terms: Terms
+) -> Findings:
+    """The ledger first, as if `expired` were deleted; then the hints; then the origins' objects."""
     view = view_ledger(ledger, [one.version for one in expired])
     now_ms = view.time_ms if terms.now_ms is None else terms.now_ms
     waits, protected = terms.waits, terms.protected
     dead = dead_pushes(view.pushes, now_ms - waits.push_ms)
     pushes = [record for push, record in view.pushes.items() if push not in dead]
-    referenced = referenced_packs(origin, view.live.keys(), protected, terms.progress, terms.cancel)
+    looked = protected, terms.progress, terms.cancel
+    referenced = referenced_packs(origins.home, view.live.keys(), *looked)
+    for region, origin in origins.others.items():
+        referenced |= referenced_packs(origin, view.copies.get(region, set()), *looked)
     seen = Seen(now_ms, referenced, pushes, view.condemned)
     old_ms = young_from_ms(seen, waits)
-    plan = plan_packs(_stored_packs(origin), seen, waits)
+    plan = plan_packs(origins.packs_beyond(referenced), seen, waits)
     kept = {*view.live, *protected, *(Digest.parse(p.manifest) for p in pushes if p.manifest)}
-    orphans, more = find_orphans(origin, kept, old_ms, orphans_max=limits.GC_ORPHANS_MAX)
+    orphans, more = find_orphans(origins, kept, old_ms, orphans_max=limits.GC_ORPHANS_MAX)
     half_ms = min(old_ms, now_ms - waits.half_ms)
-    leftovers = [left for left in origin.leftovers() if left.modified_ms < half_ms]
+    leftovers = [left for left in origins.leftovers() if left.found.modified_ms < half_ms]
     return Findings(view, plan, orphans, expired, leftovers, len(dead), more or plan.more)
 
 
@@ -117,14 +119,3 @@ class _Models:
 
 def _bytes(packs: list[StoredPack]) -> int:
     return sum(pack.bytes for pack in packs)
-
-
-def _stored_packs(origin: Origin) -> Iterator[StoredPack]:
-    """Objects whose keys are not those of packs are none of ours, and left alone."""
-    for found in origin.list(PACKS):
-        try:
-            name = PackName.parse_hex(found.key.rpartition("/")[2])
-        except InvalidIdentifier:
-            continue
-        if found.key == pack_key(name):
-            yield StoredPack(name, found.bytes, found.modified_ms)

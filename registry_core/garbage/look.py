@@ -14,12 +14,13 @@ from itertools import islice
 
 from registry_core.changes import garbage
 from registry_core.domain import limits
-from registry_core.domain.identifiers import Digest, ModelName
+from registry_core.domain.identifiers import Digest, ModelName, RegionName
 from registry_core.domain.packs import PackName, decode_hint
 from registry_core.errors import Conflict, IntegrityError, InvalidInput, NotFound
-from registry_core.ledger import log, queries
+from registry_core.ledger import log, queries, regions
 from registry_core.ledger.ledger import Ledger
 from registry_core.ledger.records import CondemnedRecord, IntentRecord, VersionRecord
+from registry_core.ledger.store import Reader
 from registry_core.origin.layout import hint_key
 from registry_core.origin.store import Origin
 from registry_core.push.progress import Progress
@@ -31,7 +32,8 @@ _TOLD_MAX = 5
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The ledger at one position of its log. Deleted versions are named by their model."""
+    """The ledger at one position of its log. Deleted versions are named by their model; `copies`
+    are the live versions that each region's origin holds."""
 
     position: int
     time_ms: int
@@ -39,6 +41,7 @@ class View:
     deleted: dict[Digest, str]
     pushes: dict[bytes, IntentRecord]
     condemned: dict[PackName, CondemnedRecord]
+    copies: dict[str, set[Digest]]
 
 
 class Cancelled(Conflict):
@@ -56,10 +59,19 @@ def view_ledger(ledger: Ledger, expired: Collection[VersionRecord] = ()) -> View
                 there = not version.deleted_ms and (model.name, version.number) not in gone
                 side = live if there else deleted
                 side[Digest.parse(version.digest)] = model.name
+        copies = {
+            region.name: set(_held(txn, RegionName(region.name))) & live.keys()
+            for region in regions.regions(txn)
+        }
         return View(
             log.log_size(txn), txn.time_ms(), live, deleted, garbage.pushes(txn),
-            garbage.condemned(txn),
+            garbage.condemned(txn), copies,
         )  # fmt: skip
+
+
+def _held(txn: Reader, region: RegionName) -> Iterator[Digest]:
+    for copy in regions.copies_in(txn, region):
+        yield Digest.parse(queries.version(txn, ModelName(copy.model), copy.number).digest)
 
 
 def referenced_packs(
@@ -84,8 +96,8 @@ def referenced_packs(
     if lost:
         named = ", ".join(str(digest) for digest in lost[:_TOLD_MAX])
         raise IntegrityError(
-            f"the hints of {len(lost)} version(s) are missing or damaged in the origin, so nobody "
-            f"knows what they need and nothing is deleted: run `cachctl origin verify --repair` "
+            f"the hints of {len(lost)} version(s) are missing or damaged in {origin.url}, so "
+            "nobody knows what they need and nothing goes: run `cachctl origin verify --repair` "
             f"({named})"
         )
     return packs

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from registry_core.domain import canonical
-from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName
+from registry_core.domain.identifiers import Digest, Guard, ModelName, RegionName, StageName
 from registry_core.domain.move import VersionPoint
 from registry_core.domain.stage import StageState
 
@@ -161,6 +161,41 @@ class CondemnedRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     manifest: bool = False
 
 
+class RegionRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A region and where its origin is. Of the home region, to which is pushed, that is said by
+    config.json: `url` is empty."""
+
+    name: str
+    added_ms: int
+    sequence: int
+    url: str = ""
+    options: dict[str, str] = {}
+    home: bool = False
+
+
+class CopyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The origin of `region` held all of the version, verified, when this was written."""
+
+    region: str
+    model: str
+    number: int
+    made_ms: int
+    sequence: int
+
+
+class PrefetchRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Nodes of `region` (`*`: of every one) that serve the model bring the version, and keep it
+    until `until_ms`."""
+
+    region: str
+    model: str
+    number: int
+    until_ms: int
+    asked_ms: int
+    sequence: int
+    actor: str
+
+
 class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An epoch that the owners opened: its number, and where in the log and when."""
 
@@ -227,6 +262,18 @@ def history_key(model: ModelName, sequence: int) -> bytes:
     return model.text.encode() + b"\0" + sequence.to_bytes(8, "big")
 
 
+def region_key(region: RegionName) -> bytes:
+    return region.text.encode()
+
+
+def copy_key(region: RegionName, model: ModelName, number: int) -> bytes:
+    return of_region(region) + version_key(model, number)
+
+
+def prefetch_key(model: ModelName, number: int, region: str) -> bytes:
+    return version_key(model, number) + region.encode()
+
+
 OF_REGISTRY = b"\0"
 """Prefix of the history of what is about the registry itself: no model's name is empty."""
 
@@ -243,3 +290,8 @@ def of_model(model: ModelName) -> bytes:
 def of_stage(model: ModelName, stage: StageName) -> bytes:
     """Prefix of all keys of one stage in the tables keyed by stage first."""
     return stage_key(model, stage) + b"\0"
+
+
+def of_region(region: RegionName) -> bytes:
+    """Prefix of all keys of one region in the tables keyed by region first."""
+    return region.text.encode() + b"\0"

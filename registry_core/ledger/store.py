@@ -30,6 +30,9 @@ class Table(StrEnum):
     EPOCHS = "epochs"
     INTENTS = "intents"
     CONDEMNED = "condemned"
+    REGIONS = "regions"
+    COPIES = "copies"
+    PREFETCHES = "prefetches"
     OWNERS = "owners"
     CONSUMERS = "consumers"
     DELIVERIES = "deliveries"
@@ -49,6 +52,9 @@ DERIVED = (
     Table.EPOCHS,
     Table.INTENTS,
     Table.CONDEMNED,
+    Table.REGIONS,
+    Table.COPIES,
+    Table.PREFETCHES,
 )
 SOFT = (Table.OWNERS, Table.CONSUMERS, Table.DELIVERIES, Table.REPORTS)
 assert len(Table) == 3 + len(DERIVED) + len(SOFT)

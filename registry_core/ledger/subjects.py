@@ -1,6 +1,7 @@
 """Subjects of log entries: what an entry is about, as text.
 
 registry                       the registry itself
+region/NAME                    a region
 model/NAME                     a model
 model/NAME/version/3           a version
 model/NAME/stage/production    a stage
@@ -11,7 +12,12 @@ from __future__ import annotations
 
 import re
 
-from registry_core.domain.identifiers import ModelName, StageName, parse_version_number
+from registry_core.domain.identifiers import (
+    ModelName,
+    RegionName,
+    StageName,
+    parse_version_number,
+)
 from registry_core.errors import InvalidInput
 
 REGISTRY = "registry"
@@ -33,14 +39,25 @@ def of_push(model: ModelName, intent: bytes) -> str:
     return f"model/{model}/push/{intent.hex()}"
 
 
+def of_region(region: RegionName) -> str:
+    return f"region/{region}"
+
+
 def model_of(subject: str) -> ModelName | None:
-    """The model a subject belongs to; None for the registry itself."""
-    if subject == REGISTRY:
-        return None
+    """The model a subject belongs to; None for the registry itself and its regions."""
     kind, _, rest = subject.partition("/")
+    if subject == REGISTRY or kind == "region":
+        return None
     if kind != "model":
         raise InvalidInput(f"subject {subject!r:.150} is not known")
     return ModelName.parse(rest.partition("/")[0])
+
+
+def region_of(subject: str) -> RegionName:
+    kind, _, name = subject.partition("/")
+    if kind != "region":
+        raise InvalidInput(f"subject {subject!r:.150} is not a region")
+    return RegionName.parse(name)
 
 
 def stage_of(subject: str) -> tuple[ModelName, StageName]:

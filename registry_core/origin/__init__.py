@@ -2,6 +2,7 @@
 
 layout   which object has which key
 store    Origin: bounded reads, durable writes, errors translated
+fallback an origin, and another behind it
 
 An origin is trusted with nothing: whatever is read is verified by its digest or chunk id.
 """

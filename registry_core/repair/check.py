@@ -3,6 +3,8 @@
 Memory stays bounded: a page of versions, one version's documents and one pack at a time, and of
 each pack whether it is sound. A check that was cut off goes on after the version that it ended
 with. While it heals, a version is announced like a push, so that gc leaves alone what is put back.
+Of a region other than home those versions are looked at that the log says its origin holds; one
+that cannot be healed is withdrawn from it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from registry_core.control.protocol import Control
-from registry_core.domain.identifiers import ModelName, VersionRef
+from registry_core.domain.identifiers import ModelName, RegionName, VersionRef
 from registry_core.domain.policy import PUBLISHER
 from registry_core.errors import NotFound
 from registry_core.ledger.change import Change
@@ -47,7 +49,8 @@ class Checked:
 
 class OriginCheck:
     """`change` says who repairs. Without `repair` nothing is written; `deep` reads and hashes each
-    pack once, otherwise only what packs say of themselves is read."""
+    pack once, otherwise only what packs say of themselves is read. `origin` is that of `region`,
+    None for the home region."""
 
     def __init__(
         self,
@@ -59,8 +62,10 @@ class OriginCheck:
         repair: bool = False,
         sources: Sequence[Source] = (),
         progress: Progress = silent,
+        region: RegionName | None = None,
     ) -> None:
         self._control = control
+        self._region = region
         self._origin = origin
         self._change = change
         self.repairs = repair
@@ -92,6 +97,8 @@ class OriginCheck:
         if not healed.lost:
             again = look_at(self._origin, self._shelf, self._publishers, version)
             healed.lost += [f"{problem}, still" for problem in again.problems]
+        if healed.lost and self._region is not None:
+            self._control.regions.withdraw_copy(version, self._region, self._anew())
         return Checked(version, health.problems, healed.done, healed.lost)
 
     def _heal(self, health: Health) -> Healed:
@@ -103,11 +110,23 @@ class OriginCheck:
                 health = look_at(self._origin, self._shelf, self._publishers, health.version)
             if health.manifest is not None:
                 self._healer.heal_chunks(health, health.manifest, push.condemned, healed)
-            done = Change(self._change.actor, self._change.reason, uuid.uuid4().hex)
-            self._control.garbage.end_push(model, push.id, done)
+            self._control.garbage.end_push(model, push.id, self._anew())
         return healed
 
+    def _anew(self) -> Change:
+        return Change(self._change.actor, self._change.reason, uuid.uuid4().hex)
+
     def _versions(self, after: str) -> Iterator[VersionRecord]:
+        if self._region is None:
+            yield from self._all_versions(after)
+            return
+        copies = self._control.regions.copies_in(self._region)
+        held = {(copy.model, copy.number) for copy in copies}
+        for version in self._all_versions(after):
+            if (version.model, version.number) in held:
+                yield version
+
+    def _all_versions(self, after: str) -> Iterator[VersionRecord]:
         """Page by page, in the order of their registration."""
         first = self._control.resolve(VersionRef.parse(after)).version if after else None
         asked = "" if first is None else f"created >= {first.created_ms}"

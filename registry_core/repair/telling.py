@@ -9,8 +9,9 @@ from registry_core.push.progress import Progress
 class Telling:
     """Tells how many of `total` bytes of versions were looked at, also in the midst of one."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int, phase: str = "origin") -> None:
         self._progress = progress
+        self._phase = phase
         self._total = total
         self._done = self._within = 0
         self._version_bytes = 0
@@ -28,4 +29,4 @@ class Telling:
         self._tell(self._done)
 
     def _tell(self, done: int) -> None:
-        self._progress("origin", done, max(done, self._total))
+        self._progress(self._phase, done, max(done, self._total))

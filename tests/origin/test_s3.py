@@ -116,3 +116,24 @@ def test_the_store_of_the_url_is_used(options: dict[str, str]) -> None:
         client_options={"allow_http": True},
     )
     assert bytes(direct.get("packs/aa/seen").bytes()) == b"bytes"
+
+
+def test_versions_are_copied_to_a_region_on_s3(tmp_path: Path, options: dict[str, str]) -> None:
+    files = tmp_path / "model"
+    files.mkdir()
+    (files / "weights.bin").write_bytes(os.urandom(70 << 20))  # more than one pack
+    with registry_core.init(tmp_path / "registry") as registry:
+        registry.push(files, "m")
+        registry.regions.add("far", "s3://models/far", options)
+        (first,) = registry.replicate(to="far")
+        assert (first.bytes_copied, first.bytes_there, first.problem) == (70 << 20, 0, "")
+        far, versions = registry.regions.origin("far"), registry.versions("m")
+        policy = registry.control.policy()
+        assert verify_versions(far, policy, versions, deep=True).problems == []
+        lost = next(far.list("packs")).key
+        far.delete(lost)
+        (second,) = registry.replicate(to="far")
+        assert 0 < second.bytes_copied < second.bytes_there + second.bytes_copied == 70 << 20
+        assert verify_versions(far, policy, versions, deep=True).problems == []
+        registry.metadata.delete("m/1")
+        assert registry.garbage.collect().packs_condemned == 0, "what is young stays"

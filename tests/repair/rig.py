@@ -44,7 +44,12 @@ def origin_folder(registry: Registry) -> Path:
 
 def packs_of(registry: Registry, version: VersionRecord) -> set[str]:
     """Keys of the packs that the hint of `version` names."""
-    data = (origin_folder(registry) / f"{manifest_key(digest(version))}.packs").read_bytes()
+    return packs_in(origin_folder(registry), version)
+
+
+def packs_in(origin: Path, version: VersionRecord) -> set[str]:
+    """The same of the origin in a folder."""
+    data = (origin / f"{manifest_key(digest(version))}.packs").read_bytes()
     return {f"packs/{p.pack.hex[:2]}/{p.pack.hex}" for p in decode_hint(data).values()}
 
 

@@ -21,6 +21,7 @@ from tests.system import (
     garbage_operations,
     metadata_operations,
     recovery_operations,
+    region_operations,
     stage_operations,
     webhook_operations,
 )
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Callable[[Api, Rig], None], ...] = (
     garbage_operations.exercise,
     recovery_operations.exercise,
     audit_operations.exercise,
+    region_operations.exercise,
 )
 PRODUCTION = "/v1/models/m/stages/production"
 

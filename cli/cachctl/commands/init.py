@@ -28,6 +28,13 @@ from registry_core.errors import InvalidInput
     help="For the object store, e.g. endpoint=http://…, allow_http=true.",
 )
 @click.option(
+    "--region",
+    default="local",
+    show_default=True,
+    metavar="NAME",
+    help="What the region of this origin is called.",
+)
+@click.option(
     "--ledger",
     default="",
     metavar="URL",
@@ -35,14 +42,16 @@ from registry_core.errors import InvalidInput
 )
 @with_settings
 def command(
-    settings: Settings, path: Path | None, origin: str, options: tuple[str, ...], ledger: str
-) -> None:
+    settings: Settings, path: Path | None, origin: str, options: tuple[str, ...], region: str,
+    ledger: str,
+) -> None:  # fmt: skip
     """Make a registry in PATH (default: the --registry target): ledger, keys, root of trust.
 
     \b
     Examples:
       cachctl init ./registry
       cachctl init ./registry --origin s3://models/team --origin-option region=eu-central-1
+      cachctl init ./registry --origin s3://models/team --region eu
       cachctl init ./registry --ledger postgresql://cachd@db.internal/cachd
     """
     import registry_core
@@ -55,6 +64,7 @@ def command(
         home,
         origin=origin,
         origin_options=parse_pairs("--origin-option", options),
+        region=region,
         ledger=ledger,
         actor=settings.actor,
     ).close()
@@ -64,6 +74,7 @@ def command(
         "registry": made.registry,
         "path": str(home),
         "origin": made.origin_url,
+        "region": made.region.text,
         "root": str(home / "root.json"),
         "keys": keys,
     }

@@ -49,23 +49,32 @@ def command(ctx: click.Context, /, **given: Any) -> None:
     metavar="DIR",
     help="A node's data directory, or a copy of it, whose cache may have it.",
 )
+@click.option(
+    "--region",
+    default="",
+    metavar="REGION",
+    help="Of this region's origin, and what it is to hold.  [default: the home region]",
+)
 @click.option("--after", default="", metavar="NAME/NUMBER", help="Go on after this version.")
 @click.option("--reason", default="", help="Why, for the log.")
 @with_settings
 def verify(
     settings: Settings, deep: bool, repair: bool, origins: tuple[str, ...], nodes: tuple[Path, ...],
-    after: str, reason: str,
+    region: str, after: str, reason: str,
 ) -> int:  # fmt: skip
     """Check that the origin has every object of every live version; with --repair, heal it.
 
     Lost hints are made anew of the packs themselves. Lost chunks come from whole packs elsewhere,
     from what a damaged pack still has, or from a node's cache; each is verified before it is
-    used. Pushes and gc may go on meanwhile. Exits with 7 if anything is wrong and not healed.
+    used. Other regions' origins are asked as well. What a region cannot be given back is withdrawn
+    from it, so that its nodes go on with the home region's. Pushes and gc may go on meanwhile.
+    Exits with 7 if anything is wrong and not healed.
 
     \b
     Examples:
       cachctl origin verify
       cachctl origin verify --deep --after resnet/12
+      cachctl origin verify --region us --repair
       cachctl origin verify --repair --from file:///mnt/copy --from-node /var/lib/cachd
     """
     from registry_core.errors import InvalidInput
@@ -77,7 +86,12 @@ def verify(
         registry = stack.enter_context(settings.open(readonly=not repair))
         progress = stack.enter_context(progress_bars(quiet=bool(settings.as_json)))
         check = registry.check_origin(
-            deep=deep, repair=repair, sources=sources, reason=reason, progress=progress
+            deep=deep,
+            repair=repair,
+            sources=sources,
+            region=region,
+            reason=reason,
+            progress=progress,
         )
         found, count = [], 0
         for checked in check.run(after):

@@ -22,15 +22,21 @@ def command(settings: Settings, stage: str, version: str, expect: str | None, re
     """Point NAME@STAGE at VERSION (a number or sha256:…), signed with your key.
 
     Of several who promote at once exactly one wins; the others exit with 5 and are told the state.
+    Where there are several regions, it says which of them hold the version.
 
     \b
     Examples:
       cachctl promote minilm@production 2
       cachctl promote minilm@production 2 --expect 4.0 --reason 'better recall'
     """
+    from cachctl.whereabouts import emit_whereabouts, whereabouts
     from registry_core.domain.identifiers import StageRef
 
     ref = StageRef.parse(stage)
     with settings.open(readonly=False) as registry, telling_state(registry, ref):
+        target = registry.version(ref.model, version)
+        found = whereabouts(registry, target)  # before the move: what comes after it cannot fail
         moved = registry.promote(stage, version, expect=expect, reason=reason)
-    emit_changed(moved, as_json=settings.as_json)
+    emit_changed(moved, as_json=settings.as_json, regions=found)
+    if not settings.as_json:
+        emit_whereabouts(found, target)

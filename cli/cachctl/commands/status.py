@@ -86,6 +86,7 @@ def _emit(document: dict[str, Any]) -> None:
             "observed",
             "state",
             "bytes",
+            "came from",
             "workers",
             "rollback",
             "cache",
@@ -106,6 +107,7 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             _point(stage["observed"]),
             "silent" if node["silent"] else stage["state"],
             moved if stage["bytes_total"] else "-",
+            _came_from(stage),
             str(stage["workers"]),
             "ready" if stage["standby"] else "-",
             _cache(node),
@@ -117,6 +119,18 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
 def _cache(node: dict[str, Any]) -> str:
     held = f"{size_text(node['cache_bytes'])} / {size_text(node['cache_limit'])}"
     return f"{held}, {node['chunks_damaged']} damaged" if node["chunks_damaged"] else held
+
+
+def _came_from(stage: dict[str, Any]) -> str:
+    """What moved for the version that is desired, and what this host's other versions had."""
+    home = stage["bytes_from_home"]
+    named = (
+        ("origin", stage["bytes_from_origin"] - home),
+        ("home origin", home),
+        ("peers", stage["bytes_from_peers"]),
+        ("local", stage["bytes_local"]),
+    )
+    return ", ".join(f"{name} {size_text(count)}" for name, count in named if count) or "-"
 
 
 def _point(point: dict[str, Any] | None) -> str:

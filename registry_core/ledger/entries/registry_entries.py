@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from registry_core.domain.entry import Entry, LogRecord
-from registry_core.domain.identifiers import Digest
+from registry_core.domain.identifiers import Digest, RegionName
 from registry_core.domain.policy import Root
 from registry_core.ledger import queries
 from registry_core.ledger.digest import tables_digest
 from registry_core.ledger.entries.require import require
+from registry_core.ledger.records import RegionRecord, encode, region_key
 from registry_core.ledger.store import Table, Writer
 from registry_core.trust.dsse import Envelope
 from registry_core.trust.policy import verify_policy
@@ -17,6 +18,10 @@ def registry_created(txn: Writer, root: Root, record: LogRecord, entry: Entry) -
     require(record.sequence == 1, entry, "is not the first")
     require(entry.after["registry"] == root.registry, entry, "is of another registry")
     require(Digest.parse(entry.after["root"]) == root.digest, entry, "names another root")
+    if "region" in entry.after:
+        name = RegionName.parse(entry.after["region"])
+        home = RegionRecord(name.text, entry.time_ms, entry.sequence, home=True)
+        txn.put(Table.REGIONS, region_key(name), encode(home))
 
 
 def policy_set(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:

@@ -7,16 +7,23 @@ from typing import Any
 import msgspec
 
 from registry_core.domain.entry import Entry, LogRecord
-from registry_core.domain.identifiers import Digest, ModelName, parse_hex32, parse_version_number
+from registry_core.domain.identifiers import (
+    Digest,
+    ModelName,
+    RegionName,
+    parse_hex32,
+    parse_version_number,
+)
 from registry_core.domain.metadata import VERSION_FIELDS, changed
 from registry_core.domain.policy import PUBLISHER, Root
 from registry_core.errors import Conflict
-from registry_core.ledger import queries, subjects
+from registry_core.ledger import queries, regions, subjects
 from registry_core.ledger.entries.require import require
 from registry_core.ledger.index import update_index
 from registry_core.ledger.records import (
     ModelRecord,
     VersionRecord,
+    copy_key,
     digest_key,
     encode,
     model_key,
@@ -59,6 +66,10 @@ def version_deleted(txn: Writer, root: Root, record: LogRecord, entry: Entry) ->
     require(entry.after is None, entry, "leaves something behind")
     _put(txn, known, msgspec.structs.replace(known, deleted_ms=entry.time_ms))
     txn.delete(Table.DIGESTS, digest_key(model, Digest.parse(known.digest)))
+    for copy in list(regions.copies(txn, model, known.number)):
+        txn.delete(Table.COPIES, copy_key(RegionName(copy.region), model, known.number))
+    for key, _ in list(txn.scan(Table.PREFETCHES, version_key(model, known.number))):
+        txn.delete(Table.PREFETCHES, key)
 
 
 def registered(entry: Entry) -> VersionRecord:
