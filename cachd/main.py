@@ -138,6 +138,14 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     metavar="CIDR",
     help="Chunks may travel in plain here: all who reach this network may read the models.",
 )
+@click.option("--zone", default="", help="What fails together within the region: rack, room.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NODE=HOST:PORT",
+    help="A node to ask for chunks besides those that the authority names; may be repeated.",
+)
 @click.option(
     "--api",
     metavar="HOST:PORT",
@@ -165,6 +173,8 @@ def node(
     root_file: Path,
     listen: str,
     trust_networks: tuple[str, ...],
+    zone: str,
+    peers: tuple[str, ...],
     region: str,
     data: Path,
     run_dir: Path | None,
@@ -187,11 +197,14 @@ def node(
     from cachd.cache.quota import Quota
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
+    from cachd.peer.directory import PeerAddress, place_name
     from cachd.peer.trusted import TrustedNetworks
 
     config = NodeConfig(
         name=node_name(name),
         region=region,
+        zone=place_name(zone, "zone"),
+        peers=tuple(PeerAddress.parse(text) for text in peers),
         authority_url=authority_url,
         root_file=root_file,
         data=data,

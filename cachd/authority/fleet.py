@@ -38,7 +38,14 @@ class Fleet:
                 raise Conflict(f"{NODES_MAX} nodes report already: start another authority")
         self._seen[node.text] = self._told[node.text] = (report, self._clock_ms())
         peers = [
-            PeerBody(other.node, other.peer, other.region, other.incarnation)
+            PeerBody(
+                other.node,
+                other.peer,
+                other.region,
+                other.incarnation,
+                other.zone,
+                sorted({stage.model for stage in other.stages}),
+            )
             for other, seen_ms in self._seen.values()
             if other.node != node.text and not self._silent(seen_ms)
         ]

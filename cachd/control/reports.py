@@ -71,6 +71,7 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     peer: str
     log_size: int
     stages: list[StageReport]
+    zone: str = ""
     bytes_from_origin: int = 0
     bytes_from_peers: int = 0
     bytes_local: int = 0
@@ -89,12 +90,14 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PeerBody(msgspec.Struct):
-    """Another node of the registry, as a source of chunks."""
+    """Another node of the registry, as a source of chunks. `models`: those it has to do with."""
 
     node: str
     peer: str
     region: str
     incarnation: int
+    zone: str = ""
+    models: list[str] = []
 
 
 class ReportAnswer(msgspec.Struct):

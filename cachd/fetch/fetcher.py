@@ -62,11 +62,13 @@ class Fetcher:
         incarnation: int,
         settings: FetchSettings | None = None,
         offers: Offers | None = None,
+        zone: str = "",
     ) -> None:
         self._cache = cache
         self._offers = offers or Offers()
         self._origin = origin
         self._self_id = self_id
+        self._zone = zone
         self._incarnation = incarnation
         self._settings = settings or FetchSettings()
 
@@ -87,7 +89,9 @@ class Fetcher:
         began_s = time.monotonic()
         filling = self._cache.begin(manifest)
         self._offers.begin(manifest.digest)
-        swarm = Swarm(filling, locations, self._self_id, self._settings, time.monotonic())
+        swarm = Swarm(
+            filling, locations, self._self_id, self._settings, time.monotonic(), self._zone
+        )
         if filling.missing:
             self._run(swarm, peers, cancel or threading.Event(), on_progress)
         total = swarm.progress()

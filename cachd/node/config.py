@@ -10,6 +10,7 @@ from socket import gethostname
 from cachd.cache.quota import Quota
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.peer.directory import PeerAddress
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 from registry_core.domain.identifiers import NodeId, StageRef
 from registry_core.errors import InvalidInput
@@ -57,6 +58,9 @@ class NodeConfig:
     ttl_s: float = TTL_S_DEFAULT
     trusted: TrustedNetworks = LOOPBACK_ONLY
     cache_quota: Quota = CACHE_QUOTA_DEFAULT
+    zone: str = ""
+    peers: tuple[PeerAddress, ...] = ()
+    """To be asked besides those that the authority names, and while it is away."""
     scrub_s: float = SCRUB_S_DEFAULT
     """In which all that is held is looked at once; 0: never."""
 

@@ -8,7 +8,6 @@ socket, and the replica last. Workers keep serving throughout, and re-attach to 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ from cachd.node.follower import LogFollower
 from cachd.node.freshness import Freshness
 from cachd.node.identity import next_incarnation
 from cachd.node.origin_book import OriginBook
+from cachd.node.peer_book import PeerBook
 from cachd.node.priority import prefer_this_thread
 from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
@@ -36,13 +36,12 @@ from cachd.node.residency import Residency
 from cachd.node.retention import Retention
 from cachd.node.scrubber import Scrubber
 from cachd.node.subscriptions import Subscriptions
-from cachd.peer.directory import PeerAddress
 from cachd.peer.server import PeerServer
 from cachd.serve.host import ServingHost
 from registry_core.domain.identifiers import Digest, RegionName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.policy import Policy, Root
-from registry_core.errors import InvalidIdentifier, NotFound
+from registry_core.errors import NotFound
 from registry_core.ledger import queries
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.replica import Replica
@@ -138,7 +137,10 @@ class _Parts:
             config.name,
             incarnation,
             server.offers,
-            peers=self._peers,
+            zone=config.zone,
+            peers=PeerBook(
+                config.name, config.region, config.peers, lambda: self._reporter.peers
+            ).of,
             policy=self._policy,
             make_room=self._room_for,
             on_change=self._reporter.changed,
@@ -220,14 +222,6 @@ class _Parts:
         if self._controller is not None:
             self._controller.ask(model, stage)
 
-    def _peers(self) -> list[PeerAddress]:
-        """Peers as the authority named them last; one with a bad address is left out."""
-        found = []
-        for peer in self._reporter.peers:
-            with contextlib.suppress(InvalidIdentifier):
-                found.append(PeerAddress.parse(f"{peer.node}={peer.peer}@{peer.region}"))
-        return found
-
     async def _room_for(self, manifest: Manifest) -> None:
         await self._retention.make_room(manifest)
 
@@ -242,6 +236,7 @@ class _Parts:
             node=self._config.name.text,
             incarnation=self._incarnation,
             region=self._config.region,
+            zone=self._config.zone,
             peer=str(Address(self._server.host, self._server.port)),
             log_size=self._replica.size(),
             stages=self._controller.reports() if self._controller else [],

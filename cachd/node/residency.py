@@ -51,6 +51,7 @@ class Arrival:
     """How far a version is. `bytes_*` count chunks by where they came from."""
 
     digest: Digest
+    model: str = ""
     state: str = "waiting"
     detail: str = ""
     bytes_total: int = 0
@@ -71,8 +72,8 @@ class _Job:
 
 
 class Residency:
-    """`peers` and `policy` are asked when needed; `make_room` and `on_change` are called on the
-    event loop."""
+    """`peers` (of a model) and `policy` are asked when needed; `make_room` and `on_change` are
+    called on the event loop."""
 
     def __init__(
         self,
@@ -82,7 +83,8 @@ class Residency:
         incarnation: int,
         offers: Offers,
         *,
-        peers: Callable[[], Sequence[PeerAddress]],
+        zone: str = "",
+        peers: Callable[[str], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
         make_room: Callable[[Manifest], Coroutine[None, None, None]],
         on_change: Callable[[], None],
@@ -92,6 +94,7 @@ class Residency:
         self._node = node
         self._incarnation = incarnation
         self._offers = offers
+        self._zone = zone
         self._peers = peers
         self._policy = policy
         self._make_room = make_room
@@ -144,7 +147,7 @@ class Residency:
         digest = Digest.parse(version.digest)
         if digest in self._resident:
             return self._resident[digest]
-        arrival = self._arrivals.setdefault(digest, Arrival(digest))
+        arrival = self._arrivals.setdefault(digest, Arrival(digest, version.model))
         return await self._join(arrival, lambda job: self._bring(version, job))
 
     async def mend(self, digest: Digest) -> Path:
@@ -260,7 +263,7 @@ class Residency:
         if documents is None or sha256(documents.bundle).hexdigest() != version.bundle:
             bundle, origin = bytes.fromhex(version.bundle), self._origins.find()
             documents = _from_either(
-                origin, lambda: fetch_documents(digest, bundle, self._peers(), origin)
+                origin, lambda: fetch_documents(digest, bundle, self._peers(version.model), origin)
             )
         manifest = Manifest.parse(documents.manifest)
         verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
@@ -272,7 +275,8 @@ class Residency:
             return decode_hint(documents.hint) if documents.hint else {}
         except InvalidInput:
             bundle = sha256(documents.bundle).digest()
-            found = fetch_documents(digest, bundle, self._peers(), self._origins.find())
+            peers = self._peers(self.arrival(digest).model)
+            found = fetch_documents(digest, bundle, peers, self._origins.find())
             self._cache.put_documents(digest, found.manifest, found.bundle, found.hint)
             return decode_hint(found.hint) if found.hint else {}
 
@@ -288,13 +292,16 @@ class Residency:
             self._tell(job, "fetching")
 
         origin = self._origins.find()
-        fetcher = Fetcher(self._cache, origin, self._node, self._incarnation, offers=self._offers)
+        fetcher = Fetcher(
+            self._cache, origin, self._node, self._incarnation,
+            offers=self._offers, zone=self._zone,
+        )  # fmt: skip
         report = _from_either(
             origin,
             lambda: fetcher.fetch(
                 manifest,
                 self._locations(manifest.digest, documents),
-                self._peers,
+                lambda: self._peers(arrival.model),
                 job.cancel,
                 on_progress,
             ),

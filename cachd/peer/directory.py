@@ -1,7 +1,6 @@
-"""A peer's address: one parser for its text, `NODE=HOST:PORT` or `NODE=HOST:PORT@REGION`.
+"""A peer's address: one parser for its text, `NODE=HOST:PORT[@REGION[/ZONE]]`.
 
-The list of peers is handed in by the node (from the authority's node list); discovery by other
-means will be found here.
+The list of peers is handed in by the node: see cachd.node.peer_book.
 """
 
 from __future__ import annotations
@@ -15,12 +14,20 @@ from registry_core.errors import InvalidIdentifier
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _HOST6 = re.compile(r"[0-9a-fA-F:.]{2,45}")
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?|")
-_TEXT = re.compile(r"([^=]+)=(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})(?:@([^@]*))?")
+_TEXT = re.compile(r"([^=]+)=(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})(?:@([^@/]*)(?:/([^@/]*))?)?")
+
+
+def place_name(text: object, what: str) -> str:
+    """The name of a region or zone; may be empty."""
+    if not isinstance(text, str) or not _REGION.fullmatch(text):
+        raise InvalidIdentifier(f"{what} {text!r:.80} is not made of a-z 0-9 -")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """Where a node serves its chunks. `region` is empty when there is but one."""
+    """Where a node serves its chunks. `region` is empty when there is but one, `zone`
+    (what fails together within a region) when it is not known."""
 
     node_id: NodeId
     host: str
@@ -33,22 +40,27 @@ class PeerAddress:
         match = _TEXT.fullmatch(text) if isinstance(text, str) and len(text) < 1024 else None
         if match is None:
             raise InvalidIdentifier(
-                f"peer {text!r:.120} is not NODE=HOST:PORT[@REGION], for example a=10.0.0.7:7420@eu"
+                f"peer {text!r:.120} is not NODE=HOST:PORT[@REGION[/ZONE]], for example "
+                "a=10.0.0.7:7420@eu"
             )
-        node, host6, host, port, region = match.groups()
-        return cls.of(node, host6 or host, int(port), region or "")
+        node, host6, host, port, region, zone = match.groups()
+        return cls.of(node, host6 or host, int(port), region or "", zone or "")
 
     @classmethod
-    def of(cls, node: object, host: object, port: object, region: object = "") -> PeerAddress:
+    def of(
+        cls, node: object, host: object, port: object, region: object = "", zone: object = ""
+    ) -> PeerAddress:
         """From parts as a document has them, each checked."""
         if not isinstance(host, str) or not (_HOST.fullmatch(host) or _HOST6.fullmatch(host)):
             raise InvalidIdentifier(f"peer host {host!r:.120} is neither a name nor an address")
         if type(port) is not int or not 1 <= port <= 65_535:
             raise InvalidIdentifier(f"peer port {port!r:.20} is not 1 to 65535")
-        if not isinstance(region, str) or not _REGION.fullmatch(region):
-            raise InvalidIdentifier(f"region {region!r:.80} is not made of a-z 0-9 -")
-        return cls(NodeId.parse(node), host, port, region)
+        where = place_name(region, "region"), place_name(zone, "zone")
+        return cls(NodeId.parse(node), host, port, *where)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.node_id}={host}:{self.port}" + (f"@{self.region}" if self.region else "")
+        text = f"{self.node_id}={host}:{self.port}"
+        if self.zone:
+            return f"{text}@{self.region}/{self.zone}"
+        return f"{text}@{self.region}" if self.region else text

@@ -56,7 +56,7 @@ class Disk:
             NodeId("n1"),
             1,
             Offers(),
-            peers=list,
+            peers=lambda _: [],
             policy=lambda: self._policy,
             make_room=self._make_room,
             on_change=lambda: None,

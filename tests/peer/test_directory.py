@@ -10,7 +10,14 @@ from registry_core.errors import InvalidIdentifier
 
 @pytest.mark.parametrize(
     "text",
-    ["node-a=127.0.0.1:7420", "a=models.example.com:1@eu-west", "n.1=[::1]:65535", "a=10.0.0.1:9"],
+    [
+        "node-a=127.0.0.1:7420",
+        "a=models.example.com:1@eu-west",
+        "a=h:1@eu/rack-1",
+        "a=h:1@/rack-1",
+        "n.1=[::1]:65535",
+        "a=10.0.0.1:9",
+    ],
 )
 def test_text_round_trips(text: str) -> None:
     assert str(PeerAddress.parse(text)) == text
