@@ -10,7 +10,7 @@ domain    what is true about models, as pure code
 trust     who may say what
 ledger    the log and its tables
 origin    object storage
-push      from files to a registered version
+push      from files to a registered version; replicate: to other regions' origins
 control   the operations that need the writable ledger; embedded: over a ledger in this process
 registry  the front door; home: the directory that init makes; verify: from end to end
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from cachd.api.answers import answer
@@ -72,7 +74,8 @@ class RegionsApi:
         return answer(DoneBody())
 
     async def copies_in(self, request: web.Request) -> web.StreamResponse:
-        return answer(documents.CopiesBody(list(self._regions.copies_in(region_of(request)))))
+        found = await asyncio.to_thread(self._regions.copies_in, region_of(request))
+        return answer(documents.CopiesBody(list(found)))
 
     async def copies(self, request: web.Request) -> web.StreamResponse:
         version = self._version(request)

@@ -27,7 +27,7 @@ from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable, FetchCancelled, FetchFailed
 from cachd.fetch.fetcher import Fetcher
-from cachd.fetch.report import Progress
+from cachd.fetch.report import FetchReport, Progress
 from cachd.node.origin_book import OriginBook
 from cachd.node.priority import yield_to_others
 from cachd.peer.directory import PeerAddress
@@ -44,6 +44,7 @@ from registry_core.trust.oms import verify_version
 
 T = TypeVar("T")
 _log = structlog.get_logger("cachd.node")
+_NOTHING = Progress(0, 0, 0, 0, 0)
 
 
 @dataclass
@@ -60,6 +61,12 @@ class Arrival:
     bytes_from_home: int = 0
     bytes_from_peers: int = 0
     bytes_local: int = 0
+
+    def count(self, before: Progress, moved: Progress | FetchReport) -> None:
+        """What moved in this try, beside what had in those before it."""
+        self.bytes_from_origin = before.bytes_from_origin + moved.bytes_from_origin
+        self.bytes_from_peers = before.bytes_from_peers + moved.bytes_from_peers
+        self.bytes_local = before.bytes_local + moved.bytes_local
 
 
 @dataclass
@@ -281,36 +288,34 @@ class Residency:
             return decode_hint(found.hint) if found.hint else {}
 
     def _fetch(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
-        arrival = job.arrival
+        arrival, origin = job.arrival, self._origins.find()
         self._tell(job, "fetching")
-
-        def on_progress(progress: Progress) -> None:
-            arrival.bytes_done = progress.bytes_done
-            arrival.bytes_from_origin = progress.bytes_from_origin
-            arrival.bytes_from_peers = progress.bytes_from_peers
-            arrival.bytes_local = progress.bytes_local
-            self._tell(job, "fetching")
-
-        origin = self._origins.find()
         fetcher = Fetcher(
             self._cache, origin, self._node, self._incarnation,
             offers=self._offers, zone=self._zone,
         )  # fmt: skip
-        report = _from_either(
-            origin,
-            lambda: fetcher.fetch(
-                manifest,
-                self._locations(manifest.digest, documents),
-                lambda: self._peers(arrival.model),
-                job.cancel,
-                on_progress,
-            ),
-        )
+        locations = self._locations(manifest.digest, documents)
+        arrival.count(_NOTHING, _NOTHING)
+
+        def fetch() -> FetchReport:
+            before = Progress(
+                0, 0, arrival.bytes_from_origin, arrival.bytes_from_peers, arrival.bytes_local
+            )
+
+            def on_progress(progress: Progress) -> None:
+                arrival.bytes_done = progress.bytes_done
+                arrival.count(before, progress)
+                self._tell(job, "fetching")
+
+            report = fetcher.fetch(
+                manifest, locations, lambda: self._peers(arrival.model), job.cancel, on_progress
+            )
+            arrival.count(before, report)
+            return report
+
+        report = _from_either(origin, fetch)
         if isinstance(origin, FallbackOrigin):
-            arrival.bytes_from_home = origin.bytes_from_second
-        arrival.bytes_from_origin = report.bytes_from_origin
-        arrival.bytes_from_peers = report.bytes_from_peers
-        arrival.bytes_local = report.bytes_local
+            arrival.bytes_from_home = min(origin.bytes_from_second, arrival.bytes_from_origin)
         for complaint in report.complaints:
             _log.warning("source complained of", complaint=str(complaint))
 

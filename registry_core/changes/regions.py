@@ -11,7 +11,7 @@ from registry_core.domain.entry import REGISTRY_TAG, EntryType
 from registry_core.domain.identifiers import Digest, ModelName, RegionName
 from registry_core.domain.packs import PackName
 from registry_core.domain.region import EVERY_REGION, Region
-from registry_core.errors import Conflict, InvalidInput
+from registry_core.errors import Condemned, Conflict, InvalidInput
 from registry_core.ledger import queries, regions, subjects
 from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
@@ -65,7 +65,7 @@ def record_copy(
     model, digest = ModelName(version.model), Digest.parse(version.digest)
     if commit.recall(change) is None:
         garbage.require_push(commit.txn, model, digest, push)
-        garbage.refuse_condemned(commit.txn, packs)
+        _refuse_condemned(commit, version, packs)
         require_there(queries.version(commit.txn, model, version.number))
         garbage.end_push(commit, model, push, change)
         regions.region(commit.txn, name)
@@ -115,6 +115,16 @@ def ask_prefetch(
         one for one in regions.prefetches(commit.txn)
         if (one.model, one.number) == (model.text, version.number) and one.region in wanted
     ]  # fmt: skip
+
+
+def _refuse_condemned(commit: Draft, version: VersionRecord, packs: Collection[PackName]) -> None:
+    try:
+        garbage.refuse_condemned(commit.txn, packs)
+    except Condemned as error:
+        raise Condemned(
+            f"a pack of {version.model}/{version.number} was condemned while it was copied: "
+            "`cachctl gc` pardons it, then copy again"
+        ) from error
 
 
 def _refuse_known(commit: Draft, region: Region, known: Sequence[RegionRecord]) -> None:

@@ -56,6 +56,6 @@ class FallbackOrigin(Origin):
         return data
 
     def _failed(self, error: NotFound | OriginError) -> None:
-        """One object that is missing says nothing of the others."""
-        if isinstance(error, OriginError):
+        """One object that is missing or cut short says nothing of the others."""
+        if isinstance(error, OriginError) and error.retryable:
             self._given_up = True

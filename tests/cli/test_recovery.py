@@ -104,3 +104,21 @@ def test_times(text: str, meant: str) -> None:
 def test_no_times(text: str) -> None:
     with pytest.raises(InvalidInput, match="--at"):
         parse_time_ms(text, "--at", NOON)
+
+
+def test_regions_come_back_with_the_log(tmp_path: Path, origin: str) -> None:
+    home, eu = tmp_path / "registry", (tmp_path / "eu").as_uri()
+    assert cachctl("init", home, "--origin", origin, "--region", "us").code == 0
+    files = make_model(tmp_path / "v1", tensors=1)
+    assert cachctl("push", files, "--model", "m", registry=home).code == 0
+    assert cachctl("region", "add", "eu", "--origin", eu, registry=home).code == 0
+    assert cachctl("replicate", "--all", "--to", "eu", registry=home).code == 0
+    assert cachctl("backup", registry=home).code == 0
+    known = cachctl("region", "list", "--json", registry=home).json
+    keys = shutil.copytree(home / "keys", tmp_path / "keys")
+    shutil.rmtree(home)
+    assert cachctl("restore", home, "--origin", origin, "--keys", keys).code == 0
+    assert cachctl("region", "list", "--json", registry=home).json == known
+    assert (known["home"]["region"], known["others"][0]["versions"]) == ("us", 1)
+    again = cachctl("replicate", "--all", "--to", "eu", "--json", registry=home).json
+    assert again["bytes_copied"] == 0
