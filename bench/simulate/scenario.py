@@ -53,12 +53,12 @@ class Outcome:
     events: int
 
 
-def version_of(size: int, chunk: int) -> Filling:
+def version_of(size: int, chunk: int, seed: int) -> Filling:
     """All of a version of one file is missing."""
     count = -(-size // chunk)
     lengths = [min(chunk, size - n * chunk) for n in range(count)]
     chunks = tuple(
-        Chunk(ChunkId(blake3(n.to_bytes(8, "big")).digest()), length)
+        Chunk(ChunkId(blake3(b"%d %d" % (seed, n)).digest()), length)
         for n, length in enumerate(lengths)
     )
     manifest = Manifest((ModelFile("weights", size, bytes(32), chunks),))
@@ -84,7 +84,7 @@ def simulate(scenario: Scenario) -> Outcome:
     )
     failing -= late
     rates = [scenario.slow[1] if n in slow else scenario.rate for n in range(count)]
-    filling = version_of(scenario.size, scenario.chunk)
+    filling = version_of(scenario.size, scenario.chunk, scenario.seed)
     pack = PackName(bytes(32))
     locations: Locations = {c.id: Location(pack, 0, c.length) for c in filling.missing}
 

@@ -206,7 +206,7 @@ def _claims(
     if turns.any():
         ours |= owners.ranks(open_now, view.self_id) < np.where(turns > 0, 4**turns, 0)
     claimed = [int(number) for number in open_now[ours][:slots]]
-    if len(claimed) < slots and view.push_backlog <= 1:
+    if len(claimed) < slots and view.push_backlog <= 1 and not view.others:
         behind = owners.largest_share(open_now[~ours])
         if len(behind) >= limits.HELP_CHUNKS_MIN:
             claimed.append(int(behind[-1]))
