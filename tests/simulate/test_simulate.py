@@ -24,8 +24,9 @@ def over_bound(outcome: Outcome) -> float:
 
 
 def test_the_same_seed_gives_the_same_run() -> None:
-    assert simulate(scenario(8)) == simulate(scenario(8))
-    assert simulate(scenario(8)) != simulate(scenario(8, seed=4))
+    late = {"late": (0.5, 1.0)}
+    assert simulate(scenario(8, **late)) == simulate(scenario(8, **late))
+    assert simulate(scenario(8, **late)) != simulate(scenario(8, seed=4, **late))
 
 
 def test_flows_share_an_uplink_and_wait_for_a_downlink() -> None:
