@@ -75,6 +75,7 @@ COMPLAINTS_MAX = 256
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
 assert 0 < CACHE_LOW < CACHE_HIGH < 1
+assert PEERS_MAX < 256, "the planner counts holders in bytes"
 assert HASH_SLICE <= domain.CHUNK_DEFAULT
 assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chunks travel at once"
 assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"

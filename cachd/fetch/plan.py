@@ -145,12 +145,14 @@ def _wishes(
     missing = missing[~(here | view.expected[missing])]
     held = _held_by(view.peers, missing)
     worthy = [_is_worth_waiting_for(peer, view.now_s, settings) for peer in view.peers]
-    unheld = ~np.any(held[worthy], axis=0)
+    unheld = _count(held, worthy) == 0
     claimed = _claims(view, settings, missing[unheld], worthy)
     for number in claimed:
         yield number, Fixed.ORIGIN
-    left = ~np.isin(missing, claimed) if claimed else slice(None)
-    yield from _asks(view, missing[left], held[:, left], unheld[left], rng)
+    if claimed:
+        left = ~np.isin(missing, claimed)
+        missing, held, unheld = missing[left], held[:, left], unheld[left]
+    yield from _asks(view, missing, held, unheld, rng)
 
 
 def _held_by(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.bool_]:
@@ -159,7 +161,15 @@ def _held_by(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.bool_]:
         return np.zeros((0, len(numbers)), np.bool_)
     if 4 * len(numbers) < len(peers[0].held):
         return np.stack([peer.held[numbers] for peer in peers])
-    return np.stack([peer.held for peer in peers])[:, numbers]  # copying is cheaper than picking
+    whole = np.stack([peer.held for peer in peers])  # copying is cheaper than picking
+    return whole.take(numbers, axis=1)
+
+
+def _count(held: NDArray[np.bool_], of: Sequence[bool]) -> NDArray[np.uint8]:
+    """How many of these peers hold each; there are at most limits.PEERS_MAX of them."""
+    chosen = held if all(of) else held[np.array(of)]
+    counts: NDArray[np.uint8] = np.add.reduce(chosen, axis=0, dtype=np.uint8)
+    return counts
 
 
 def _asks(
@@ -172,10 +182,11 @@ def _asks(
     """What to ask peers for: what nobody worth waiting for holds, nor the origin gives, then the
     rarest."""
     slots = np.array([peer.slots_free for peer in view.peers], np.intp)
-    held = held & (slots > 0)[:, np.newaxis]
-    rarity = np.where(unheld, -len(slots), 0) + held.sum(axis=0) + rng.random(len(numbers))
-    order = np.argsort(rarity)
-    for place in order[np.any(held, axis=0)[order]]:
+    holders = _count(held, [peer.slots_free > 0 for peer in view.peers])
+    able_at_all = np.flatnonzero(holders)
+    rarity = holders[able_at_all] + rng.random(len(able_at_all))
+    rarity[unheld[able_at_all]] -= len(slots)
+    for place in able_at_all[np.argsort(rarity)]:
         able = np.flatnonzero(held[:, place] & (slots > 0))
         if len(able):
             best = able[np.argmax(slots[able] + rng.random(len(able)))]
@@ -219,8 +230,7 @@ def _in_turn(
     """Of `unheld`, what is to be claimed before the rest, because many nodes that claim all at once
     share the origin's link, and none has a chunk to push until late. With each, how many times its
     owner has been waited for in vain: chunks after it have come, and it has not."""
-    seen = np.any(_held_by(view.peers, view.lacking)[worthy], axis=0)
-    unseen = view.lacking[~seen]
+    unseen = view.lacking[_count(_held_by(view.peers, view.lacking), worthy) == 0]
     if not len(unseen):
         return unheld, np.zeros(len(unheld), np.intp)
     last = unseen[min(len(unseen), limits.CROWD_ORIGIN_AT_ONCE) - 1]
