@@ -14,10 +14,10 @@ IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 
 def run(_: list[str]) -> dict[str, Any]:
-    import matplotlib
+    import matplotlib as mpl
 
-    matplotlib.use("svg")
-    matplotlib.rcParams |= {"font.size": 9, "svg.hashsalt": "cachd", "figure.dpi": 100}
+    mpl.use("svg")
+    mpl.rcParams |= {"font.size": 9, "svg.hashsalt": "cachd", "figure.dpi": 100}
     IMAGES.mkdir(exist_ok=True)
     drawn = [_swarm(path) for path in sorted(RESULTS.glob("swarm-*.json"))]
     simulated = sorted(RESULTS.glob("simulate-*.json"))
