@@ -55,7 +55,7 @@ def test_behind_an_authority(rig: Rig, tmp_path: Path) -> None:
     for node in ("n1", "n2"):
         rig.wait_serving(node, 1)
     first = cachctl("status", "m", registry=rig.url)
-    assert "peers " in first.out, "what one fetched, the other had from it"
+    assert first.out.count("origin 6.3 MB") == 2, "once into each region, from nobody of another"
     moved = cachctl("promote", "m@production", 2, *keys, registry=rig.url)
     assert moved.out == (
         "m@production: 1 -> 2 (now 2.0)\n"

@@ -19,7 +19,9 @@ from cachd.peer.offers import Offers
 from registry_core import Registry
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
+from registry_core.ledger.memory_store import MemoryStore
 from registry_core.ledger.records import VersionRecord
+from registry_core.ledger.replica import Replica
 
 GRACE_S = 900.0
 NOBODY = "http://127.0.0.1:9"
@@ -42,6 +44,7 @@ class Disk:
         (data / "origin.json").write_bytes(msgspec.json.encode(place))
         self.data = data
         self._policy = registry.control.policy()
+        self._replica = Replica(MemoryStore(), registry.control.root())
         self._quota = quota
         self.wanted: set[Digest] = set()
         self.leased: set[Digest] = set()
@@ -52,7 +55,7 @@ class Disk:
         self.cache = Cache.open(self.data / "cache", self._quota)
         self.residency = Residency(
             self.cache,
-            OriginBook(self.data / "origin.json", NOBODY),
+            OriginBook(self.data / "origin.json", NOBODY, self._replica, "local"),
             NodeId("n1"),
             1,
             Offers(),

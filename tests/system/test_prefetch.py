@@ -75,6 +75,11 @@ def test_it_is_kept_until_the_wish_ends(rig: Rig, digests: list[Digest]) -> None
     rig.start_node("n1", *EU, "--grace-s", "0.5")
     assert prefetch(rig, "m/1", *EU).code == 0
     assert prefetch(rig, "m/2", *EU, "--for", "10s").code == 0
+    rig.fleet.kill("n1")
+    rig.start_node(
+        "n1", *EU, "--grace-s", "0.5", "--cache-quota", "1MiB"
+    )  # what it may let go, goes
+    assert has(rig, "n1", digests[1])
     rig.wait(lambda: not has(rig, "n1", digests[1]), "n1 lets go of m/2", "n1")
     assert has(rig, "n1", digests[0])
     with rig.connect() as registry:
