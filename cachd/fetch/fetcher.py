@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.errors import FetchCancelled, FetchFailed
@@ -45,6 +46,8 @@ OnProgress = Callable[[Progress], None]
 
 TICK_S: Final = 0.05
 """The longest time between two looks at `cancel`."""
+IDLE_PLAN_S: Final = 0.1
+"""The same after a plan that found nothing to do, unless something happens that may change that."""
 PLAN_S: Final = 0.02
 """Between two plans while nothing of what this node asked for has ended."""
 _WAITING_TICK_S: Final = 0.025
@@ -138,6 +141,9 @@ class _Coordinator:
         self._plan_at_s = 0.0
         self._waiting = False
         """Whether the last plan found nothing to do."""
+        self._behind_in_pushing = False
+        self._claimed: dict[NodeId, tuple[bytes, Numbers]] = {}
+        """What peers said last that they claim: mostly they say it again."""
 
     def run(self, cancel: threading.Event, on_progress: OnProgress | None) -> None:
         swarm, told_at_s = self._swarm, 0.0
@@ -167,12 +173,15 @@ class _Coordinator:
 
     def _begin_planned(self, now_s: float) -> None:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""
-        if now_s < self._plan_at_s or len(self._swarm.in_flight) > self._swarm.threads:
+        if len(self._swarm.in_flight) > self._swarm.threads:
             return
-        self._plan_at_s = now_s + PLAN_S
-        self._waiting = False
         backlog = self._offers.backlog(self._swarm.manifest.digest)
+        behind = backlog >= limits.PUSH_BACKLOG_MAX
+        if now_s < self._plan_at_s and behind >= self._behind_in_pushing:
+            return
+        self._waiting, self._behind_in_pushing = False, behind
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
+        self._plan_at_s = now_s + (PLAN_S if assignments else IDLE_PLAN_S)
         attempts = [self._swarm.begin(assignment) for assignment in assignments]
         if attempts:
             self._offers.claim(self._swarm.manifest.digest, pack(self._swarm.claims()))
@@ -215,7 +224,12 @@ class _Coordinator:
             case ChunkPushed(address, number):
                 swarm.pushed(address.node_id, number, now_s)
             case PeerTold(address, incarnation, maps):
-                swarm.seen(address.node_id, incarnation, self._unpacked(maps), now_s)
+                before = swarm.peers[address.node_id].state
+                swarm.seen(
+                    address.node_id, incarnation, self._unpacked(address.node_id, maps), now_s
+                )
+                if swarm.peers[address.node_id].state is not before:
+                    self._plan_at_s = now_s  # it may be what was waited for
             case PeerSilent(address, error):
                 peer = swarm.peers[address.node_id]
                 peer.following = False
@@ -226,8 +240,13 @@ class _Coordinator:
         if self._swarm.idling:
             self._plan_at_s = now_s
 
-    def _unpacked(self, maps: tuple[bytes, bytes] | None) -> tuple[Mask, Numbers] | None:
+    def _unpacked(
+        self, node: NodeId, maps: tuple[bytes, bytes] | None
+    ) -> tuple[Mask, Numbers] | None:
         if maps is None:
             return None
-        held, claimed = (unpack(bitmap, len(self._swarm.chunks)) for bitmap in maps)
-        return held, np.flatnonzero(claimed)
+        (held, claimed), count = maps, len(self._swarm.chunks)
+        before = self._claimed.get(node)
+        if before is None or before[0] != claimed:
+            before = self._claimed[node] = claimed, np.flatnonzero(unpack(claimed, count))
+        return unpack(held, count), before[1]
