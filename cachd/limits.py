@@ -31,14 +31,15 @@ REQUEST_PAYLOAD_MAX = 64
 HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
 HAVE_PAYLOAD_MAX = 2 * HAVE_BITMAP_MAX
 MAPS_INTERVAL_S = 0.075  # between two maps to one follower, unless claims changed
-MAPS_PER_S = 100  # to all followers together, unless claims changed
+MAPS_PER_S = 400  # to all followers together, unless claims changed
+MAPS_PER_S_PUSHING = 100  # the same of a node that pushes: maps tell little more
 MAPS_BYTES_PER_S = 1 * MIB  # to one follower: of huge versions they go more seldom
 QUIET_S = 5.0  # a message at least so often, so that silence means trouble
 SILENCE_S_MAX = 3 * QUIET_S
 
 # Peer server
 SERVER_CONNECTIONS_MAX = 512
-SERVER_UPLOAD_SLOTS = 16  # chunks leaving at once; beyond it the answer is BUSY
+SERVER_UPLOAD_SLOTS = 6  # chunks leaving at once; beyond it the answer is BUSY
 SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests
 SERVER_SEND_STEP = 256 * KIB
 FEED_SEND_BUFFER = 32 * KIB  # of the kernel, per follower: what waits there delays all that follows
@@ -55,13 +56,13 @@ DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was
 
 # Fetch
 FETCH_THREADS = 4
-CROWD_FETCH_THREADS = 16  # where chunks are asked for rather than pushed
 FETCH_THREADS_MAX = 64
 ORIGIN_AT_ONCE = 12  # chunks that a region asks its origin for at once, shared by its nodes
-CROWD_ORIGIN_AT_ONCE = 32  # the same where most nodes learn late of what came
-CLAIM_PASSED_CHUNKS = (
-    2 * CROWD_ORIGIN_AT_ONCE
-)  # later ones seen, before another node claims a chunk
+CROWD_FETCH_THREADS = SERVER_UPLOAD_SLOTS  # where chunks are asked for: as many in as out
+CROWD_PER_PEER = 1  # chunks asked of one peer at once there, so that each goes to many
+CROWD_ORIGIN_AT_ONCE = 24  # as ORIGIN_AT_ONCE, where most nodes learn late of what came
+CROWD_ORIGIN_FIRST = 8  # the same at first: the sooner one is there, the sooner it is passed on
+CLAIM_PASSED_CHUNKS = 64  # later ones seen, before another node claims a chunk
 OUTSTANDING_MAX = 64 * MIB
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
 PUSH_BACKLOG_MAX = 4  # chunks still to be pushed at which no more are claimed
@@ -82,4 +83,5 @@ assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up firs
 assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S
 assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
 assert SERVER_UPLOAD_SLOTS >= FETCH_THREADS
+assert CROWD_ORIGIN_FIRST <= CROWD_ORIGIN_AT_ONCE < CLAIM_PASSED_CHUNKS
 assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S

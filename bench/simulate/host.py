@@ -73,6 +73,7 @@ class Host:
         self._told: Mask | None = None
         self._claimed: Numbers = np.zeros(0, np.intp)
         self._maps_due = False
+        self._told_s = -1.0
         self._plan_at_s = 0.0
         self._planned = False
         self._queue: deque[Attempt] = deque()
@@ -170,11 +171,11 @@ class Host:
             self.world.running -= 1
         if not self._maps_due:
             self._maps_due = True
-            pause_s = max(limits.MAPS_INTERVAL_S, len(self.feeds) / limits.MAPS_PER_S)
-            self.world.clock.after(pause_s, self._tell_all)
+            pause_s = self.offers.maps_interval_s(self.digest)
+            self.world.clock.at(self._told_s + pause_s, self._tell_all)
 
     def _tell_all(self) -> None:
-        self._maps_due = False
+        self._maps_due, self._told_s = False, self.world.clock.now_s
         for feed in self.feeds.values():
             self._tell_maps(feed)
 

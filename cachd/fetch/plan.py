@@ -233,7 +233,9 @@ def _in_turn(
     unseen = view.lacking[_count(_held_by(view.peers, view.lacking), worthy) == 0]
     if not len(unseen):
         return unheld, np.zeros(len(unheld), np.intp)
-    last = unseen[min(len(unseen), limits.CROWD_ORIGIN_AT_ONCE) - 1]
+    seen = len(view.chunks) - len(unseen)
+    window = min(limits.CROWD_ORIGIN_AT_ONCE, limits.CROWD_ORIGIN_FIRST + seen)
+    last = unseen[min(len(unseen), window) - 1]
     unheld = unheld[unheld <= last]
     unseen_after = len(unseen) - np.searchsorted(unseen, unheld, side="right")
     passed = len(view.chunks) - 1 - unheld - unseen_after

@@ -285,6 +285,7 @@ class Swarm:
     def view(self, now_s: float, push_backlog: int) -> SwarmView:
         threads = self.threads
         queue = threads * limits.QUEUED_PER_THREAD
+        of_one = queue if self.pushing else limits.CROWD_PER_PEER
         origin = self.fixed[Fixed.ORIGIN]
         ready = not origin.banned and origin.retry_at_s <= now_s
         return SwarmView(
@@ -296,7 +297,7 @@ class Swarm:
             in_flight=self._flying,
             local=self._local,
             peers=[
-                _view_of(peer, queue, now_s)
+                _view_of(peer, of_one, now_s)
                 for peer in self.peers.values()
                 if peer.usable(self.settings.peer_failures_max)
             ],
@@ -375,13 +376,13 @@ def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one is other or np.array_equal(one, other)
 
 
-def _view_of(peer: PeerSourceState, queue: int, now_s: float) -> PeerView:
+def _view_of(peer: PeerSourceState, slots: int, now_s: float) -> PeerView:
     ready = peer.retry_at_s <= now_s
     return PeerView(
         peer.address.node_id,
         peer.state,
         peer.held,
-        queue - peer.in_flight if ready else 0,
+        max(0, slots - peer.in_flight) if ready else 0,
         peer.progressed_s,
         peer.failing,
         peer.busy > 0,

@@ -83,13 +83,8 @@ class Feed:
             if now_s - self._sent_at_s > limits.QUIET_S:
                 self._send_status(Status.QUIET)
             active = now_s - self._changed_at_s < _ACTIVE_S
-            pause_s = self._interval_s() if active else limits.QUIET_S / 5
+            pause_s = self._offers.maps_interval_s(self._digest) if active else limits.QUIET_S / 5
             changes = self._offers.wait(self._digest, changes, pause_s)
-
-    def _interval_s(self) -> float:
-        """Between two maps: longer where there are many to be told."""
-        followers = self._offers.followers(self._digest)
-        return max(limits.MAPS_INTERVAL_S, followers / limits.MAPS_PER_S)
 
     def _hear(self) -> bool:
         """Take what the follower told meanwhile; False once it has gone."""
@@ -129,7 +124,8 @@ class Feed:
         if maps is None or maps == self._sent:
             return
         self._changed_at_s = now_s
-        interval_s = max(self._interval_s(), 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S)
+        for_huge_maps_s = 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S
+        interval_s = max(self._offers.maps_interval_s(self._digest), for_huge_maps_s)
         urgent = self._sent is None or maps[1] != self._sent[1]
         if urgent or now_s - self._sent_at_s >= interval_s:
             both = maps[0] + maps[1]

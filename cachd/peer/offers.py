@@ -103,11 +103,15 @@ class Offers:
                 version.places.pop(follower, None)
                 version.moved_s.pop(follower, None)
 
-    def followers(self, digest: Digest) -> int:
-        """How many there are."""
+    def maps_interval_s(self, digest: Digest) -> float:
+        """Between two maps to a follower: longer where there are many, and longer again where
+        chunks are pushed to them, who then have less to ask for."""
         with self._changed:
             version = self._versions.get(digest)
-            return len(version.places) if version is not None else 0
+            followers = len(version.places) if version is not None else 0
+            pushing = version is not None and version.pushes
+            per_s = limits.MAPS_PER_S_PUSHING if pushing else limits.MAPS_PER_S
+            return max(limits.MAPS_INTERVAL_S, followers / per_s)
 
     def backlog(self, digest: Digest) -> int:
         """Chunks that are still to be sent to a slow follower, the one under way included. The
