@@ -64,6 +64,7 @@ CROWD_ORIGIN_AT_ONCE = 24  # as ORIGIN_AT_ONCE, where most nodes learn late of w
 CROWD_ORIGIN_FIRST = 8  # the same at first: the sooner one is there, the sooner it is passed on
 CLAIM_PASSED_CHUNKS = 64  # later ones seen, before another node claims a chunk
 OUTSTANDING_MAX = 64 * MIB
+ENDGAME_CHUNKS = 8  # lacking at most, where those that are late are asked of a second peer too
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
 PUSH_BACKLOG_MAX = 4  # chunks still to be pushed at which no more are claimed
 PUSH_STANDSTILL_S = 3.0  # a follower that took no chunk for so long is not kept step with

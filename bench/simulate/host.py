@@ -12,11 +12,12 @@ import numpy as np
 from bench.simulate.engine import Clock, Downlink, Flow, Uplink
 from cachd import limits
 from cachd.cache.cache import Filling
+from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.fetcher import PLAN_S
 from cachd.fetch.plan import Fixed, plan
 from cachd.fetch.settings import FetchSettings
-from cachd.fetch.swarm import Attempt, Swarm
+from cachd.fetch.swarm import Swarm
 from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerBusy, PeerUnreachable
@@ -200,7 +201,7 @@ class Host:
     def _plan_soon(self) -> None:
         if self._planned or self.dead or self.swarm.done:
             return
-        if len(self.swarm.in_flight) <= self.swarm.threads:
+        if len(self.swarm.attempts) <= self.swarm.threads:
             self._planned = True
             self.world.clock.at(self._plan_at_s, self._plan)
 
@@ -212,10 +213,10 @@ class Host:
         self._plan_at_s = now_s + PLAN_S
         view = self.swarm.view(now_s, self.offers.backlog(self.digest))
         assignments = plan(view, self.world.settings, self.world.rng)
-        attempts = [self.swarm.begin(assignment) for assignment in assignments]
+        attempts = [self.swarm.begin(assignment, now_s) for assignment in assignments]
         self._queue.extend(attempts)
         if any(attempt.source is Fixed.ORIGIN for attempt in attempts):
-            self._claimed = np.flatnonzero(self.swarm.claims())
+            self._claimed = np.flatnonzero(self.swarm.attempts.from_origin())
             self._tell_all()
         self._work()
         if not assignments:
@@ -233,6 +234,9 @@ class Host:
     def _ask(self, attempt: Attempt) -> None:
         """The request is at its source."""
         if self.dead:
+            return
+        if attempt.abandoned:
+            self._failed(attempt, PeerUnreachable("it is not wanted any more"))
             return
         length = attempt.wanted.chunk.length
         flow = Flow(length, self.down, partial(self._came, attempt))
@@ -259,8 +263,10 @@ class Host:
         if pusher is not None:
             host = self.world.hosts[pusher.node_id]
             self._soon(partial(host.spared, self.node, number))
+        for other in self.swarm.attempts.at(number):
+            self._cancel(other)
         if attempt.source is Fixed.ORIGIN:
-            self._claimed = np.flatnonzero(self.swarm.claims())
+            self._claimed = np.flatnonzero(self.swarm.attempts.from_origin())
             if self.swarm.pushing:
                 self.offers.push(self.digest, number)
             self._have(number)
@@ -270,6 +276,13 @@ class Host:
             self.world.hosts[attempt.source].uploading -= 1  # type: ignore[index]
             self._have(number)
         self._again()
+
+    def _cancel(self, attempt: Attempt) -> None:
+        attempt.abandoned = True
+        flow = self._flows.get(attempt)
+        if flow is not None:
+            flow.cut = True
+            self._failed(attempt, PeerUnreachable("it is not wanted any more"))
 
     def _failed(self, attempt: Attempt, error: Exception) -> None:
         if self._flows.pop(attempt, None) is not None and attempt.source in self.world.hosts:

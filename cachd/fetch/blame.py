@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from cachd import limits
 from cachd.cache.errors import CacheError
+from cachd.fetch.attempts import Attempt
 from cachd.fetch.plan import Fixed
-from cachd.fetch.swarm import Attempt, PeerSourceState, SourceState, Swarm
+from cachd.fetch.swarm import PeerSourceState, SourceState, Swarm
 from cachd.peer.errors import PeerBusy, PeerError, PeerMisbehaved
 from registry_core.errors import IntegrityError, NotFound, OriginError, RegistryError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cachd.fetch.swarm import Attempt
+from cachd.fetch.attempts import Attempt
 from cachd.peer.directory import PeerAddress
 
 

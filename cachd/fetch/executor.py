@@ -12,10 +12,10 @@ import queue
 import threading
 
 from cachd.cache.cache import Cache
+from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
 from cachd.fetch.sources import ChunkReader
-from cachd.fetch.swarm import Attempt
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from registry_core.domain.manifest import Manifest
@@ -52,6 +52,12 @@ class Crew:
         while len(self._threads) < threads:
             self._start_one()
         self._chunks.put(attempt)
+
+    def cancel(self, attempt: Attempt) -> None:
+        """It is not needed any more; its end is told like any other."""
+        attempt.abandoned = True
+        for reader in self._readers:
+            reader.connections.cancel(attempt)
 
     def follow(self, address: PeerAddress) -> None:
         self._followers.follow(address)

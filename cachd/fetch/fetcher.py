@@ -173,7 +173,7 @@ class _Coordinator:
 
     def _begin_planned(self, now_s: float) -> None:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""
-        if len(self._swarm.in_flight) > self._swarm.threads:
+        if len(self._swarm.attempts) > self._swarm.threads:
             return
         backlog = self._offers.backlog(self._swarm.manifest.digest)
         behind = backlog >= limits.PUSH_BACKLOG_MAX
@@ -182,12 +182,13 @@ class _Coordinator:
         self._waiting, self._behind_in_pushing = False, behind
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
         self._plan_at_s = now_s + (PLAN_S if assignments else IDLE_PLAN_S)
-        attempts = [self._swarm.begin(assignment) for assignment in assignments]
+        attempts = [self._swarm.begin(assignment, now_s) for assignment in assignments]
         if attempts:
-            self._offers.claim(self._swarm.manifest.digest, pack(self._swarm.claims()))
+            claims = pack(self._swarm.attempts.from_origin())
+            self._offers.claim(self._swarm.manifest.digest, claims)
         for attempt in attempts:
             self._crew.fetch(attempt, self._swarm.threads)
-        self._waiting = not self._swarm.in_flight
+        self._waiting = not self._swarm.attempts
 
     def _give_up_if_stuck(self, now_s: float) -> None:
         swarm = self._swarm
@@ -200,9 +201,8 @@ class _Coordinator:
     def _take_events(self) -> None:
         """Wait for one event, then take all there are."""
         try:
-            self._take(
-                self._crew.events.get(timeout=TICK_S if self._swarm.in_flight else _WAITING_TICK_S)
-            )
+            timeout_s = TICK_S if self._swarm.attempts else _WAITING_TICK_S
+            self._take(self._crew.events.get(timeout=timeout_s))
             while True:
                 self._take(self._crew.events.get_nowait())
         except queue.Empty:
@@ -215,6 +215,8 @@ class _Coordinator:
                 pusher = swarm.stored(attempt, now_s)
                 if pusher is not None:
                     self._crew.tell_held(pusher, attempt.wanted.number)
+                for other in swarm.attempts.at(attempt.wanted.number):
+                    self._crew.cancel(other)
                 if attempt.source is Fixed.ORIGIN and swarm.pushing:
                     self._offers.push(swarm.manifest.digest, attempt.wanted.number)
                 self._plan_if_idling(now_s)

@@ -4,7 +4,8 @@ Policy: what this cache holds elsewhere first. A chunk that no peer holds is cla
 by one node, which `placement` names among the nodes that fetch the same version; that node pushes
 it to its followers, so they wait for it as long as such a push usually takes. What does not come is
 taken from a holder: the rarest chunk first with random ties, from the holder with most free slots,
-peers before the origin. A node that has claimed all of its share helps one that is behind. A node
+peers before the origin. When the last few are under way, those that are late are asked of a second
+holder. A node that has claimed all of its share helps one that is behind. A node
 that has made no progress for `claim_timeout_s` counts no more, so its share passes to the others;
 and when nothing at all has come for so long, whatever the others say, nodes help themselves: few
 at first, or a thousand would take the same chunk.
@@ -15,7 +16,7 @@ The same code runs in nodes and in `bench simulate`: no clock, no I/O, no state.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,8 @@ class PeerView:
 class SwarmView:
     """All that a plan may depend on; masks go over the version's distinct `chunks`.
 
-    `lacking`: not stored, ascending; some of it is `in_flight`. `others`: nodes that fetch the
+    `lacking`: not stored, ascending; some of it is `in_flight`. `late`: of that, what has been for
+    longer than usual, now that little else is left, and from whom. `others`: nodes that fetch the
     version too, but are not among `peers` because there are too many to follow. `expected`: what a
     peer will push. `origin_slots`: how many more chunks the origin may be asked for now;
     `origin_in_flight`: how many it is being asked for; `origin_lacks`: what it cannot give.
@@ -93,6 +95,7 @@ class SwarmView:
     chunks: Sequence[Chunk]
     lacking: Numbers
     in_flight: Mask
+    late: Mapping[int, Source]
     local: Mask
     peers: Sequence[PeerView]
     others: Nodes
@@ -153,6 +156,7 @@ def _wishes(
         left = ~np.isin(missing, claimed)
         missing, held, unheld = missing[left], held[:, left], unheld[left]
     yield from _asks(view, missing, held, unheld, rng)
+    yield from _second_copies(view)
 
 
 def _held_by(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.bool_]:
@@ -194,6 +198,16 @@ def _asks(
             yield numbers[place], view.peers[best].node
             if not slots.any():
                 return
+
+
+def _second_copies(view: SwarmView) -> Iterator[tuple[int, Source]]:
+    """What is late is asked of another peer as well; whoever is first cancels the other. Cohen
+    ("Incentives Build Robustness in BitTorrent", 2003) asks everybody at the end; one more is
+    enough, and only where the first is late, since links are full of what others lack."""
+    for number, first in view.late.items():
+        able = [p for p in view.peers if p.slots_free and p.held[number] and p.node != first]
+        if able:
+            yield number, max(able, key=lambda peer: peer.slots_free).node
 
 
 def _claims(

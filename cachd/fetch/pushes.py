@@ -7,14 +7,12 @@ enough to tell, it may take as long as any claim.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from cachd.fetch.lateness import Lateness
 from cachd.fetch.settings import FetchSettings
 from registry_core.domain.identifiers import NodeId
-
-_SAMPLES, _SAMPLES_MIN = 64, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,8 @@ class _Claim:
 
 class ExpectedPushes:
     def __init__(self, settings: FetchSettings) -> None:
-        self._settings = settings
         self._claims: dict[int, _Claim] = {}
-        self._taken_s: deque[float] = deque(maxlen=_SAMPLES)
-        self._late_s = settings.claim_timeout_s
+        self._late = Lateness(settings.late_factor, settings.hedge_s, settings.claim_timeout_s)
 
     def promised(self, node: NodeId, numbers: Collection[int], now_s: float) -> None:
         """All that this peer is going to push, as it says now."""
@@ -47,8 +43,7 @@ class ExpectedPushes:
             return None
         if claim.node != node:
             return claim.node
-        self._taken_s.append(now_s - claim.at_s)
-        self._late_s = self._lateness()
+        self._late.took(now_s - claim.at_s)
         return None
 
     def gone(self, node: NodeId) -> None:
@@ -58,12 +53,7 @@ class ExpectedPushes:
     def expected(self, now_s: float) -> frozenset[int]:
         """Numbers of the chunks that are worth waiting for."""
         return frozenset(
-            number for number, claim in self._claims.items() if now_s - claim.at_s <= self._late_s
+            number
+            for number, claim in self._claims.items()
+            if now_s - claim.at_s <= self._late.after_s
         )
-
-    def _lateness(self) -> float:
-        if len(self._taken_s) < _SAMPLES_MIN:
-            return self._settings.claim_timeout_s
-        ninth = sorted(self._taken_s)[len(self._taken_s) * 9 // 10]
-        usual_s = self._settings.late_factor * ninth + self._settings.hedge_s
-        return min(self._settings.claim_timeout_s, usual_s)

@@ -16,9 +16,9 @@ from typing import TypeVar
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.cache.verifier import VerifiedChunk, Verifier, verify
+from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import LocalCopyGone
 from cachd.fetch.plan import Fixed
-from cachd.fetch.swarm import Attempt
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
@@ -33,8 +33,8 @@ T = TypeVar("T")
 class Connections:
     """The peer connections that one thread keeps, at most a few, oldest out first.
 
-    `lock` guards the table for `cut`, which any thread may call to make reads fail soon; after it
-    no new connection is made.
+    `lock` guards the table for `cut` and `cancel`, which any thread may call to make all reads, or
+    one, fail soon; after `cut` no new connection is made.
     """
 
     def __init__(self, incarnation: int) -> None:
@@ -42,17 +42,20 @@ class Connections:
         self._lock = threading.Lock()
         self._open: dict[PeerAddress, PeerConnection] = {}
         self._cut = False
+        self._for: Attempt | None = None
 
-    def use(self, address: PeerAddress, act: Callable[[PeerConnection], T]) -> T:
+    def use(self, address: PeerAddress, attempt: Attempt, act: Callable[[PeerConnection], T]) -> T:
         """`act` on a connection to the peer, kept for the next time unless it broke."""
         with self._lock:
             kept = self._open.pop(address, None)
         if kept is not None:
             try:
-                return self._act(kept, act)
+                return self._act(kept, attempt, act)
             except PeerUnreachable:
-                pass  # closed since it was last used
-        return self._act(PeerConnection(address, incarnation=self._incarnation), act)
+                if attempt.abandoned:
+                    raise
+                # closed since it was last used
+        return self._act(PeerConnection(address, incarnation=self._incarnation), attempt, act)
 
     def cut(self) -> None:
         with self._lock:
@@ -60,27 +63,37 @@ class Connections:
             for connection in self._open.values():
                 connection.cut()
 
+    def cancel(self, attempt: Attempt) -> None:
+        """Cut what the attempt uses, if it is under way here. `abandoned` is set already, so that
+        it does not begin afterwards either."""
+        with self._lock:
+            if self._for is attempt and attempt.address in self._open:
+                self._open[attempt.address].cut()
+
     def close(self) -> None:
         with self._lock:
             for connection in self._open.values():
                 connection.close()
             self._open.clear()
 
-    def _act(self, connection: PeerConnection, act: Callable[[PeerConnection], T]) -> T:
-        self._keep(connection)
+    def _act(
+        self, connection: PeerConnection, attempt: Attempt, act: Callable[[PeerConnection], T]
+    ) -> T:
+        self._keep(connection, attempt)
         try:
             return act(connection)
         finally:
-            if connection.closed:
-                with self._lock:
+            with self._lock:
+                self._for = None
+                if connection.closed:
                     self._open.pop(connection.address, None)
 
-    def _keep(self, connection: PeerConnection) -> None:
+    def _keep(self, connection: PeerConnection, attempt: Attempt) -> None:
         with self._lock:
-            if self._cut:
+            if self._cut or attempt.abandoned:
                 connection.close()
-                raise PeerUnreachable("the fetch is being stopped")
-            self._open[connection.address] = connection
+                raise PeerUnreachable("it is not wanted any more")
+            self._open[connection.address], self._for = connection, attempt
             if len(self._open) > limits.CONNECTIONS_PER_THREAD_MAX:
                 self._open.pop(next(iter(self._open))).close()
 
@@ -104,7 +117,9 @@ class ChunkReader:
             return self._from_origin(attempt)
         if attempt.address is None:
             raise PeerUnreachable(f"{attempt.source} has no address")
-        return self.connections.use(attempt.address, lambda peer: self._from_peer(peer, chunk))
+        return self.connections.use(
+            attempt.address, attempt, lambda peer: self._from_peer(peer, chunk)
+        )
 
     def clone(self, attempt: Attempt) -> bool:
         """Whether the cache could take the chunk over from another of its files as it is."""

@@ -1,8 +1,8 @@
 """The mutable state of one fetch. Owned by the coordinator's thread; no locks, no I/O, no clock.
 
-A chunk is lacking until it is stored; meanwhile it is in flight with at most one attempt. Every
-attempt that was begun ends in `stored` or `again`; where a push was faster, the chunk is stored
-already by then.
+A chunk is lacking until it is stored; meanwhile attempts at it are under way. Every attempt that
+was begun ends in `stored` or `again`; where a push or another attempt was faster, the chunk is
+stored already by then.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from cachd import limits
 from cachd.cache.cache import Filling
+from cachd.fetch.attempts import Attempt, Attempts
 from cachd.fetch.errors import MissingChunk
+from cachd.fetch.lateness import Lateness
 from cachd.fetch.neighbours import neighbours
 from cachd.fetch.placement import Nodes, Placement
 from cachd.fetch.plan import (
@@ -36,18 +38,7 @@ from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
-from registry_core.domain.packs import Location, Locations
-
-
-@dataclass(eq=False, slots=True)
-class Attempt:
-    """An assignment under way. Workers read it; `abandoned` tells one not to begin any more."""
-
-    wanted: Wanted
-    source: Source
-    address: PeerAddress | None
-    location: Location | None
-    abandoned: bool = False
+from registry_core.domain.packs import Locations
 
 
 @dataclass(slots=True)
@@ -112,20 +103,19 @@ class Swarm:
         self.others = Nodes()
         self.fixed = {source: SourceState() for source in Fixed}
         self.complaints: list[Complaint] = []
-        self.in_flight: dict[int, Attempt] = {}
         self.chunks = tuple(self.manifest.unique_chunks.values())
+        self.attempts = Attempts(len(self.chunks))
         self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
+        self._late = Lateness(1.0, settings.hedge_s, settings.claim_timeout_s)
         self._listed: Sequence[PeerAddress] = ()
         self._chosen: dict[NodeId, PeerAddress] = {}
         self._locations = locations
         missing = {chunk.id for chunk in filling.missing}
         self._lacking = self._mask(lambda chunk: chunk.id in missing)
-        self._flying = self._mask(lambda _: False)
         self._local = self._mask(lambda chunk: chunk.id in filling.local)
         self._origin_lacks = self._mask(lambda chunk: chunk.id not in locations)
         self._refused_by_origin: dict[int, str] = {}
-        self._outstanding_bytes = 0
         self._bytes_there = filling.bytes_there
         self._bytes_left = sum(chunk.length for chunk in filling.missing)
         self._bytes_total = sum(chunk.length for chunk in self.chunks)
@@ -152,7 +142,7 @@ class Swarm:
     @property
     def idling(self) -> bool:
         """Whether threads are out of work, so that a plan is worth its cost at once."""
-        return len(self.in_flight) < self.threads // 2
+        return len(self.attempts) < self.threads // 2
 
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
@@ -213,22 +203,18 @@ class Swarm:
 
     # Attempts
 
-    def begin(self, assignment: Assignment) -> Attempt:
+    def begin(self, assignment: Assignment, now_s: float) -> Attempt:
         wanted, source = assignment.wanted, assignment.source
-        self._flying[wanted.number] = True
         address = None if isinstance(source, Fixed) else self.peers[source].address
         location = self._locations[wanted.chunk.id] if source is Fixed.ORIGIN else None
-        attempt = Attempt(wanted, source, address, location)
-        self.in_flight[wanted.number] = attempt
-        self._outstanding_bytes += wanted.chunk.length
+        attempt = Attempt(wanted, source, address, location, now_s)
+        self.attempts.add(attempt)
         self.state_of(source).in_flight += 1
         return attempt
 
     def end(self, attempt: Attempt) -> SourceState:
-        """Either way: the attempt is not in flight any more. Returns its source's state."""
-        del self.in_flight[attempt.wanted.number]
-        self._flying[attempt.wanted.number] = False
-        self._outstanding_bytes -= attempt.wanted.chunk.length
+        """Either way: the attempt is not under way any more. Returns its source's state."""
+        self.attempts.remove(attempt)
         state = self.state_of(attempt.source)
         state.in_flight -= 1
         return state
@@ -237,6 +223,7 @@ class Swarm:
         """The attempt brought the chunk. Returns the peer that was about to push it, if any."""
         state = self.end(attempt)
         state.failures = state.busy = 0
+        self._late.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
         pusher = self.pushes.came(None, attempt.wanted.number, now_s)
         return self.peers[pusher].address if pusher in self.peers else None
@@ -273,7 +260,7 @@ class Swarm:
     def ban(self, source: Source, reason: str) -> None:
         """Do not use a source any more in this fetch; what waits for a worker is abandoned."""
         self.state_of(source).banned = reason
-        for attempt in self.in_flight.values():
+        for attempt in self.attempts:
             attempt.abandoned |= attempt.source == source
 
     def complain(self, source: Source, chunk_id: ChunkId | None, reason: str) -> None:
@@ -294,7 +281,8 @@ class Swarm:
             self_id=self.self_id,
             chunks=self.chunks,
             lacking=np.flatnonzero(self._lacking),
-            in_flight=self._flying,
+            in_flight=self.attempts.flying,
+            late=self._late_ones(now_s),
             local=self._local,
             peers=[
                 _view_of(peer, of_one, now_s)
@@ -309,20 +297,19 @@ class Swarm:
             push_backlog=push_backlog,
             stalled=int((now_s - self.progressed_s) / self.settings.claim_timeout_s),
             origin_lacks=self._origin_lacks,
-            threads_free=queue - len(self.in_flight),
-            bytes_free=limits.OUTSTANDING_MAX - self._outstanding_bytes,
+            threads_free=queue - len(self.attempts),
+            bytes_free=limits.OUTSTANDING_MAX - self.attempts.bytes,
         )
+
+    def _late_ones(self, now_s: float) -> Mapping[int, Source]:
+        """At the end, what is waited for longer than usual, and from whom."""
+        if np.count_nonzero(self._lacking) > limits.ENDGAME_CHUNKS:
+            return {}
+        return self.attempts.single_since(now_s - self._late.after_s)
 
     def _expected(self, now_s: float) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)
         mask[list(self.pushes.expected(now_s))] = True
-        return mask
-
-    def claims(self) -> Mask:
-        """The chunks being taken from the origin, for peers to see."""
-        mask = np.zeros(len(self.chunks), np.bool_)
-        for number, attempt in self.in_flight.items():
-            mask[number] = attempt.source is Fixed.ORIGIN
         return mask
 
     def progress(self) -> Progress:
@@ -344,7 +331,7 @@ class Swarm:
             return False
         if self.others:
             return False  # what they hold may come by way of peers
-        lost = self._lacking & ~self._flying
+        lost = self._lacking & ~self.attempts.flying
         if not self.fixed[Fixed.ORIGIN].banned:
             lost &= self._origin_lacks
         for peer in peers:

@@ -54,6 +54,7 @@ def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> Swar
         "self_id": SELF,
         "chunks": CHUNKS,
         "in_flight": (),
+        "late": {},
         "local": (),
         "peers": peers,
         "others": NOBODY,

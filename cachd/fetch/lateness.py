@@ -1,0 +1,25 @@
+"""What is late: learned from how long the same took before. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+_SAMPLES, _SAMPLES_MIN = 64, 8
+
+
+class Lateness:
+    """Late is what takes `factor` times as long as nine in ten of the last ones took, and `more_s`;
+    or `most_s`, which holds alone until there are enough to tell."""
+
+    def __init__(self, factor: float, more_s: float, most_s: float) -> None:
+        self._factor = factor
+        self._more_s = more_s
+        self._most_s = most_s
+        self._taken_s: deque[float] = deque(maxlen=_SAMPLES)
+        self.after_s = most_s
+
+    def took(self, seconds: float) -> None:
+        self._taken_s.append(seconds)
+        if len(self._taken_s) >= _SAMPLES_MIN:
+            ninth = sorted(self._taken_s)[len(self._taken_s) * 9 // 10]
+            self.after_s = min(self._most_s, self._factor * ninth + self._more_s)
