@@ -52,6 +52,8 @@ RECEIVE_TIMEOUT_S = 2.0  # one system call
 RECEIVE_STEP = 128 * KIB  # for which a receiving thread is woken
 PROGRESS_WINDOW_S = 5.0
 PROGRESS_BYTES_MIN = 256 * KIB  # per window while an answer is under way, unless less is left
+DOCUMENT_STAGGER_S = 0.1  # with no answer for so long, another source is asked as well
+DOCUMENT_PEERS_FIRST = 8  # before the origin
 DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was announced
 
 # Fetch

@@ -5,12 +5,14 @@ source        the file: in a cachd origin, on a web server, as torrents
 systems       what each system runs on the hosts, and one distribution by it
 parts         what the programs on the hosts have in common
 cachd_node    a node's cache, peer server and fetch
+corrupt_node  a peer that gives noise
 torrent_peer  a libtorrent session
 download      curl and aria2c
 
 The bound is F / B: each host must receive F bytes over a link of rate B. `last_over_bound` and
 `p50_over_bound` are medians over the repeats of the last host's and the middle host's time over it;
-`origin_copies` is all that left the origin's host, headers included, in copies of the file.
+`origin_copies` is all that left the origin's host, headers included, in copies of the file;
+`between_copies` what passed the link between two regions.
 Systems take turns in shuffled order; all have the same congestion control. Root only:
 `python -m bench swarm --nodes 8 --rate 100mbit --size 64MiB --json`.
 """
@@ -30,7 +32,7 @@ from typing import Any
 from bench._units import bits, size
 from bench.swarm.lab import Lab, Rates, require_root
 from bench.swarm.source import make_source
-from bench.swarm.systems import SYSTEMS, Outcome, Source, System, run_once
+from bench.swarm.systems import SYSTEMS, Outcome, Source, System, Trouble, run_once
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -63,27 +65,39 @@ def _options(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--systems", type=lambda text: text.split(","), default=list(SYSTEMS))
     parser.add_argument("--congestion", default="cubic", help="TCP's, of all systems")
-    parser.add_argument("--late", type=float, help="the last host starts so many seconds later")
-    parser.add_argument("--slow", help="the rate of the last host's link")
+    last = parser.add_mutually_exclusive_group()
+    last.add_argument("--late", type=float, help="the last host starts so many seconds later")
+    last.add_argument("--kill", type=float, help="it is killed after so many seconds")
+    last.add_argument("--corrupt", action="store_true", help="it gives noise to who asks it")
+    last.add_argument("--slow", help="the rate of its link")
+    parser.add_argument(
+        "--between", help="the rate of the link to a second region, where half of the hosts are"
+    )
     parser.add_argument("--dir", default="/dev/shm", help="where all hosts write")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args(args)
     unknown = set(options.systems) - SYSTEMS.keys()
     if unknown or options.nodes < 1 or options.repeats < 1:
         parser.error(f"at least one node and repeat; systems are {', '.join(SYSTEMS)}")
+    if (options.kill or options.corrupt) and options.nodes < 2:
+        parser.error("--kill and --corrupt need a second node, which brings the file")
     options.rate = bits(options.rate_text)
     return options
 
 
 def _once(system: System, source: Source, folder: Path, options: argparse.Namespace) -> Outcome:
     folder.mkdir()
-    rates = Rates(options.rate_text)
-    if options.slow:
-        rates = Rates(options.rate_text, options.slow, frozenset([options.nodes]))
-    late = {options.nodes: options.late} if options.late else {}
+    rates = Rates(
+        options.rate_text,
+        options.slow or "",
+        frozenset([options.nodes] if options.slow else []),
+        options.between or "",
+        second_from=1 + options.nodes // 2,
+    )
+    trouble = Trouble(options.late or 0.0, options.kill or 0.0, options.corrupt)
     try:
         with Lab(options.nodes + 1, rates, options.congestion) as lab:
-            return run_once(system, lab, source, folder, late)
+            return run_once(system, lab, source, folder, trouble)
     finally:
         shutil.rmtree(folder, onerror=_make_writable)
 
@@ -93,7 +107,8 @@ def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dic
     last = [max(one.seconds) / bound_s for one in outcomes]
     p50 = [statistics.median(one.seconds) / bound_s for one in outcomes]
     copies = [one.origin_bytes / options.size for one in outcomes]
-    moved_gb = options.nodes * options.size / 1e9
+    moved_gb = len(outcomes[0].seconds) * options.size / 1e9
+    between = [one.between_bytes / options.size for one in outcomes]
     return {
         "system": name,
         "nodes": options.nodes,
@@ -102,6 +117,7 @@ def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dic
         "last_over_bound_best": round(min(last), 3),
         "p50_over_bound": round(statistics.median(p50), 3),
         "origin_copies": round(statistics.median(copies), 3),
+        **({"between_copies": round(statistics.median(between), 3)} if options.between else {}),
         "cpu_s_per_gb": round(statistics.median(one.cpu_s for one in outcomes) / moved_gb, 2),
         "rss_mb": round(max(one.rss_mb for one in outcomes), 1),
     }

@@ -63,6 +63,10 @@ class Lab:
     def address(self, host: int) -> str:
         return f"10.77.{(host + 1) >> 8}.{(host + 1) & 255}"
 
+    def region(self, host: int) -> int:
+        """0, or 1 where there is a second."""
+        return int(bool(self._rates.between) and host >= self._rates.second_from)
+
     def start(self, host: int, command: Sequence[str]) -> subprocess.Popen[str]:
         """`command` on that host, in a process group of its own, with pipes to talk to it."""
         return subprocess.Popen(
@@ -77,6 +81,13 @@ class Lab:
         """All that has left the host, frames and all."""
         return int(_in(self._host(host), "cat", "/sys/class/net/e0/statistics/tx_bytes"))
 
+    def bytes_between(self) -> int:
+        """All that has passed from the first region into the second, frames and all."""
+        if not self._rates.between:
+            return 0
+        counter = "/sys/class/net/t0/statistics/tx_bytes"
+        return int(_in(f"{self._prefix}-sw0", "cat", counter))
+
     def _build(self) -> None:
         rates = self._rates
         switches = ["sw0", "sw1"] if rates.between else ["sw0"]
@@ -85,8 +96,7 @@ class Lab:
             _in(f"{self._prefix}-{switch}", "ip", "link", "add", "br0", "type", "bridge")
             _in(f"{self._prefix}-{switch}", "ip", "link", "set", "br0", "up")
         for host in range(self.hosts):
-            second = bool(rates.between) and host >= rates.second_from
-            self._attach(host, f"{self._prefix}-{switches[second]}")
+            self._attach(host, f"{self._prefix}-{switches[self.region(host)]}")
         if rates.between:
             first, other = (f"{self._prefix}-{switch}" for switch in switches)
             _in(first, *f"ip link add t0 type veth peer name t0 netns {other}".split())

@@ -6,6 +6,8 @@ All bring the same file to every host, start at the same moment, and write to th
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -46,15 +48,37 @@ class System:
     program: Programs
     seeds: Callable[[Lab, Source], list[str]] | None = None
     """A program on the origin's host besides the web server; it takes part without bringing."""
+    corrupt: Programs | None = None
+    """One that gives noise to who asks it; it brings nothing. None: nobody would ask it."""
 
 
-def _cachd(lab: Lab, source: Source, folder: Path, host: int) -> list[str]:
-    peers = [f"n{n}={lab.address(n)}:{_PEER_PORT}" for n in range(1, lab.hosts) if n != host]
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """With the last host: it starts, or is killed, so many seconds after the others started; or it
+    gives noise instead of what it is asked for."""
+
+    late_s: float = 0.0
+    killed_s: float = 0.0
+    corrupt: bool = False
+
+
+def _cachd(
+    lab: Lab, source: Source, folder: Path, host: int, module: str = "cachd_node"
+) -> list[str]:
+    peers = [
+        f"n{n}={lab.address(n)}:{_PEER_PORT}"
+        for n in range(1, lab.hosts)
+        if n != host and lab.region(n) == lab.region(host)
+    ]
     return _module(
-        "cachd_node", name=f"n{host}", host=lab.address(host), port=_PEER_PORT, peers=peers,
+        module, name=f"n{host}", host=lab.address(host), port=_PEER_PORT, peers=peers,
         origin=f"http://{lab.address(0)}:{_HTTP_PORT}/origin", folder=str(folder),
         digest=source.digest, bundle=source.bundle, file=source.file,
     )  # fmt: skip
+
+
+def _corrupt_cachd(lab: Lab, source: Source, folder: Path, host: int) -> list[str]:
+    return _cachd(lab, source, folder, host, "corrupt_node")
 
 
 def _http(lab: Lab, source: Source, folder: Path, _: int) -> list[str]:
@@ -76,16 +100,31 @@ def _torrent(tuned: bool) -> Programs:
     return program
 
 
+def _corrupt_torrent(tuned: bool) -> Programs:
+    """It has a file of zeros, which it takes for the right one."""
+
+    def program(lab: Lab, source: Source, folder: Path, host: int) -> list[str]:
+        with (folder / source.file).open("wb") as file:
+            file.truncate(source.bytes)
+        return _torrent_peer(lab, source, folder, host, [], tuned=tuned, seed=True)
+
+    return program
+
+
 def _torrent_seed(tuned: bool) -> Callable[[Lab, Source], list[str]]:
-    return lambda lab, source: _torrent_peer(lab, source, source.folder, 0, [], tuned=tuned)
+    return lambda lab, source: _torrent_peer(
+        lab, source, source.folder, 0, [], tuned=tuned, seed=True
+    )
 
 
 SYSTEMS = {
     system.name: system
     for system in (
-        System("cachd", _cachd),
-        System("libtorrent", _torrent(tuned=False), _torrent_seed(tuned=False)),
-        System("libtorrent-tuned", _torrent(tuned=True), _torrent_seed(tuned=True)),
+        System("cachd", _cachd, corrupt=_corrupt_cachd),
+        *(
+            System(name, _torrent(tuned), _torrent_seed(tuned), _corrupt_torrent(tuned))
+            for name, tuned in (("libtorrent", False), ("libtorrent-tuned", True))
+        ),
         System("aria2", _aria2),
         System("http", _http),
     )
@@ -94,36 +133,37 @@ SYSTEMS = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Seconds from the start at which each host had the whole file; what left the origin's host, in
-    bytes of frames; CPU seconds of all hosts, and the largest resident set."""
+    """Seconds from the start at which each host had the whole file; what left the origin's host,
+    and passed into the second region, in bytes of frames; CPU seconds of all hosts, and the largest
+    resident set."""
 
     seconds: list[float]
     origin_bytes: int
+    between_bytes: int
     cpu_s: float
     rss_mb: float
     told: list[dict[str, Any]]
 
 
-def run_once(
-    system: System, lab: Lab, source: Source, folder: Path, late: dict[int, float]
-) -> Outcome:
-    """One distribution. Hosts in `late` start so many seconds after the others; their seconds
-    count from their own start."""
-    with _web_server(lab, source, folder), _programs(system, lab, source, folder) as programs:
+def run_once(system: System, lab: Lab, source: Source, folder: Path, trouble: Trouble) -> Outcome:
+    """One distribution. The seconds of a late host count from its own start; a host that is killed
+    or corrupt has none."""
+    with (
+        _web_server(lab, source, folder),
+        _programs(system, lab, source, folder, trouble) as programs,
+    ):
         for program in programs.values():
             _hear(program)
-        before = lab.bytes_out(0)
-        began_s = time.monotonic()
-        starts = dict.fromkeys(programs, began_s)
-        for host, program in programs.items():
-            if host not in late:
-                _tell(program)
-        for host, after_s in sorted(late.items(), key=lambda item: item[1]):
-            time.sleep(max(0.0, began_s + after_s - time.monotonic()))
-            starts[host] = time.monotonic()
-            _tell(programs[host])
-        heard = {host: _hear(program) for host, program in programs.items() if host > 0}
-        origin_bytes = lab.bytes_out(0) - before
+        origin_before, between_before = lab.bytes_out(0), lab.bytes_between()
+        starts = _start(programs, lab.hosts - 1, trouble)
+        spoilt = {lab.hosts - 1} if trouble.killed_s or trouble.corrupt else set()
+        heard = {
+            host: _hear(program)
+            for host, program in programs.items()
+            if host > 0 and host not in spoilt
+        }
+        origin_bytes = lab.bytes_out(0) - origin_before
+        between_bytes = lab.bytes_between() - between_before
         for host, said in heard.items():
             if said["sha256"] != source.sha256:
                 raise RuntimeError(f"{system.name} brought another file to host {host}")
@@ -131,20 +171,40 @@ def run_once(
         for host, program in programs.items():
             assert program.stdin is not None
             program.stdin.close()
-            if host > 0:
+            if host in heard:
                 ends.append(_hear(program))
     return Outcome(
         [said["done_s"] - starts[host] for host, said in heard.items()],
         origin_bytes,
+        between_bytes,
         sum(end["cpu_s"] for end in ends),
         max(end["rss_mb"] for end in ends),
         ends,
     )
 
 
+def _start(
+    programs: dict[int, subprocess.Popen[str]], last: int, trouble: Trouble
+) -> dict[int, float]:
+    """When each was told to begin."""
+    began_s = time.monotonic()
+    starts = dict.fromkeys(programs, began_s)
+    for host, program in programs.items():
+        if host != last or not trouble.late_s:
+            _tell(program)
+    if trouble.late_s:
+        time.sleep(max(0.0, began_s + trouble.late_s - time.monotonic()))
+        starts[last] = time.monotonic()
+        _tell(programs[last])
+    if trouble.killed_s:
+        time.sleep(max(0.0, began_s + trouble.killed_s - time.monotonic()))
+        os.killpg(programs[last].pid, signal.SIGKILL)
+    return starts
+
+
 @contextmanager
 def _programs(
-    system: System, lab: Lab, source: Source, folder: Path
+    system: System, lab: Lab, source: Source, folder: Path, trouble: Trouble
 ) -> Iterator[dict[int, subprocess.Popen[str]]]:
     running: dict[int, subprocess.Popen[str]] = {}
     try:
@@ -152,7 +212,10 @@ def _programs(
             running[0] = lab.start(0, system.seeds(lab, source))
         for host in range(1, lab.hosts):
             (folder / f"n{host}").mkdir()
-            running[host] = lab.start(host, system.program(lab, source, folder / f"n{host}", host))
+            program = system.program
+            if trouble.corrupt and host == lab.hosts - 1:
+                program = system.corrupt or _idle
+            running[host] = lab.start(host, program(lab, source, folder / f"n{host}", host))
         yield running
     finally:
         for program in running.values():
@@ -215,11 +278,23 @@ def _url(lab: Lab, source: Source) -> str:
     return f"http://{lab.address(0)}:{_HTTP_PORT}/{source.file}"
 
 
+def _idle(*_: Any) -> list[str]:
+    """Takes part, and does nothing."""
+    return [sys.executable, "-c", "print('{}', flush=True); input()"]
+
+
 def _torrent_peer(
-    lab: Lab, source: Source, folder: Path, host: int, peers: list[str], *, tuned: bool
+    lab: Lab,
+    source: Source,
+    folder: Path,
+    host: int,
+    peers: list[str],
+    *,
+    tuned: bool,
+    seed: bool = False,
 ) -> list[str]:
     torrent = source.folder / ("tuned.torrent" if tuned else "default.torrent")
     return _module(
         "torrent_peer", host=lab.address(host), torrent=str(torrent), folder=str(folder),
-        file=source.file, peers=peers, seed=host == 0, tuned=tuned,
+        file=source.file, peers=peers, seed=seed, tuned=tuned,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Manifest, bundle and hint of a version: from peers first, from the origin next.
+"""Manifest, bundle and hint of a version, from whoever answers first with the right ones.
 
 Manifest and bundle count only if their SHA-256 is the one asked for, so it does not matter who
 gives them. The hint is not trusted by anybody: it has to be well formed and to name every chunk,
@@ -8,36 +8,21 @@ and a wrong one shows as chunks that fail verification.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 
 from cachd import limits
 from cachd.cache.documents import DocumentKind, Documents
+from cachd.fetch.document_sources import DocumentSource, document_sources
 from cachd.fetch.errors import DocumentsUnavailable
-from cachd.peer.client import PeerConnection
+from cachd.fetch.staggered import NobodyAnswered, first_answer
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import PeerError, PeerUnreachable
-from registry_core.domain import limits as domain
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import decode_hint
-from registry_core.errors import IntegrityError, InvalidInput, RegistryError
-from registry_core.origin.layout import bundle_key, hint_key, manifest_key
+from registry_core.errors import IntegrityError, InvalidInput
 from registry_core.origin.store import Origin
 
-Read = Callable[[DocumentKind], bytes]
 Check = Callable[[bytes], None]
-
-_BYTES_MAX = {
-    DocumentKind.MANIFEST: domain.MANIFEST_MAX,
-    DocumentKind.BUNDLE: domain.BUNDLE_MAX,
-    DocumentKind.HINT: domain.HINT_MAX,
-}
-_KEY = {
-    DocumentKind.MANIFEST: manifest_key,
-    DocumentKind.BUNDLE: bundle_key,
-    DocumentKind.HINT: hint_key,
-}
 
 
 def fetch_documents(
@@ -47,8 +32,7 @@ def fetch_documents(
 
     DocumentsUnavailable says what was wrong with each source.
     """
-    with ExitStack() as opened:
-        sources = list(_sources(digest, peers, origin, opened))
+    with document_sources(digest, peers, origin) as sources:
         manifest = _first(sources, DocumentKind.MANIFEST, _has_sha256(digest.raw), digest)
         bundle = _first(sources, DocumentKind.BUNDLE, _has_sha256(bundle_sha256), digest)
         try:
@@ -59,52 +43,28 @@ def fetch_documents(
     return Documents(manifest, bundle, hint)
 
 
-def _sources(
-    digest: Digest, peers: Sequence[PeerAddress], origin: Origin | None, opened: ExitStack
-) -> Iterator[tuple[str, Read]]:
-    for address in peers[: limits.PEERS_MAX]:
-        yield str(address.node_id), _peer_reader(digest, address, opened)
-    if origin is not None:
-        yield "origin", lambda kind: origin.get(_KEY[kind](digest), bytes_max=_BYTES_MAX[kind])
-
-
-def _peer_reader(digest: Digest, address: PeerAddress, opened: ExitStack) -> Read:
-    """Reads from one peer, which is asked no more after its connection broke."""
-    connection: PeerConnection | None = None
-    failed = ""
-
-    def read(kind: DocumentKind) -> bytes:
-        nonlocal connection, failed
-        if failed:
-            raise PeerUnreachable(failed)
-        try:
-            if connection is None:
-                connection = opened.enter_context(PeerConnection(address))
-            return connection.document(digest, kind, bytes_max=_BYTES_MAX[kind])
-        except PeerError as error:
-            failed = str(error) if error.broken else ""
-            raise
-
-    return read
-
-
 def _first(
-    sources: Sequence[tuple[str, Read]], kind: DocumentKind, check: Check, digest: Digest
+    sources: Sequence[DocumentSource], kind: DocumentKind, check: Check, digest: Digest
 ) -> bytes:
     """The first document of that kind that passes `check`."""
-    reasons = []
-    for name, read in sources:
-        try:
-            data = read(kind)
+
+    def ask(source: DocumentSource) -> Callable[[], bytes]:
+        def read() -> bytes:
+            data = source.read(kind)
             check(data)
             return data
-        except RegistryError as error:
-            reasons.append(f"{name}: {error}")
-    why = "; ".join(reasons) or "there are neither peers nor an origin"
-    raise DocumentsUnavailable(
-        f"version {digest}: no source has its {kind.name.lower()} ({why}). Push the version again, "
-        "or start a peer that has it"
-    )
+
+        return read
+
+    try:
+        asked = [(source.name, ask(source)) for source in sources]
+        return first_answer(asked, limits.DOCUMENT_STAGGER_S)
+    except NobodyAnswered as error:
+        why = str(error) or "there are neither peers nor an origin"
+        raise DocumentsUnavailable(
+            f"version {digest}: no source has its {kind.name.lower()} ({why}). Push the version "
+            "again, or start a peer that has it"
+        ) from None
 
 
 def _has_sha256(expected: bytes) -> Check:

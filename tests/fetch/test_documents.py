@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable
+from cachd.fetch.staggered import first_answer
 from cachd.peer.server import PeerServer
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import encode_hint
@@ -18,7 +23,7 @@ from registry_core.origin.store import Origin
 from tests.cache.test_cache import FILES
 from tests.cache.versions import make_version
 from tests.fetch.rig import node, put_packs
-from tests.peer.rig import address
+from tests.peer.rig import address, greet, scripted_peer
 
 BUNDLE = b'{"a bundle": 1}'
 BUNDLE_SHA256 = hashlib.sha256(BUNDLE).digest()
@@ -74,6 +79,47 @@ def test_a_lost_hint_is_no_failure(tmp_path: Path) -> None:
     origin, manifest, _ = prepared(tmp_path / "origin")
     origin.delete(hint_key(manifest.digest))
     assert fetch_documents(manifest.digest, BUNDLE_SHA256, [], origin).hint == b""
+
+
+def silent(connection: socket.socket) -> None:
+    """Greets, takes any request, and says no more."""
+    greet(connection)
+    while connection.recv(1024):
+        pass
+
+
+def test_who_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    """Eight such peers, and a host that takes connections without ever greeting."""
+    origin, manifest, hint = prepared(tmp_path / "origin")
+    with ExitStack() as peers:
+        silents = [peers.enter_context(scripted_peer(silent)) for _ in range(8)]
+        mute = peers.enter_context(socket.create_server(("127.0.0.1", 0)))
+        addresses = [*silents, address(mute.getsockname()[1])]
+        began_s = time.monotonic()
+        found = fetch_documents(manifest.digest, BUNDLE_SHA256, addresses, origin)
+        assert time.monotonic() - began_s < limits.RECEIVE_TIMEOUT_S
+    assert (found.manifest, found.bundle, found.hint) == (manifest.encoded, BUNDLE, hint)
+
+
+def test_a_peer_behind_many_silent_ones_is_found(tmp_path: Path) -> None:
+    _, manifest, hint = prepared(tmp_path / "origin")
+    with ExitStack() as peers:
+        silents = [peers.enter_context(scripted_peer(silent)) for _ in range(5)]
+        good = peers.enter_context(node(tmp_path / "a", None))
+        good.cache.put_documents(manifest.digest, manifest.encoded, BUNDLE, hint)
+        addresses = [*silents, good.address]
+        found = fetch_documents(manifest.digest, BUNDLE_SHA256, addresses, None)
+    assert (found.manifest, found.bundle, found.hint) == (manifest.encoded, BUNDLE, hint)
+
+
+def test_an_error_of_our_own_is_no_answer() -> None:
+    """It would be hidden otherwise."""
+
+    def broken() -> bytes:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        first_answer([("a", broken)], 0.1)
 
 
 def test_nobody_has_them(tmp_path: Path) -> None:
