@@ -11,8 +11,10 @@ def is_rows(value: object) -> bool:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """A line of names, a line for each row; a row without a figure shows nothing there."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    """A line of names, a line for each row; a row without a figure shows nothing there. Figures of
+    several parts (a spread, say) are left to the JSON."""
+    said = (name for row in rows for name, value in row.items() if not isinstance(value, dict))
+    names = list(dict.fromkeys(said))
     cells = [names, *([_shown(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(len(line[at]) for line in cells) for at in range(len(names))]
     return "\n".join(
