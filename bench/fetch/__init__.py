@@ -19,10 +19,11 @@ is shuffled in each round, and medians are told. Ratios are medians of the ratio
 so that a machine that is slower for a while does not decide them.
 
 Names, for each size in `rows` (and of the first size at the top, too):
-gbit_s, plain_gbit_s, plain_early_gbit_s, discard_gbit_s, aria2_gbit_s, hf_gbit_s
-                        size over the time of a turn
-ratio, ratio_to_early, ratio_to_aria2, ratio_to_hf
-                        speed of ours over that of plain, early, aria2 and hf
+gbit_s, plain_gbit_s, plain_early_gbit_s, discard_gbit_s, aria2_gbit_s, aria2_alone_gbit_s,
+hf_gbit_s
+                        size over the time of a turn; aria2_alone is without sha256sum
+ratio, ratio_to_early, ratio_to_aria2, ratio_to_aria2_alone, ratio_to_hf
+                        speed of ours over that of plain, early, aria2, aria2_alone and hf
 cpu_s_per_gb            what the receiving processes used
 rss_mb                  the largest resident set of ours, up to publishing; what counts: `ours.Load`
 spread                  slowest and fastest turn, Gbit/s

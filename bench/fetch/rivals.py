@@ -1,7 +1,8 @@
 """What people run: aria2c and sha256sum, and huggingface_hub, each in a process of its own.
 
-aria2  `aria2c -x8 -s8` from nginx, then `sha256sum -c`
-hf     `huggingface_hub.snapshot_download` from the same nginx; it verifies no hash
+aria2        `aria2c -x8 -s8` from nginx, then `sha256sum -c`
+aria2_alone  without sha256sum, which may be the slower half
+hf           `huggingface_hub.snapshot_download` from the same nginx; it verifies no hash
 
 Neither syncs what it writes. The programs are running before a turn begins (importing is no part
 of it), and what they brought is compared after it has ended.
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,35 +26,56 @@ from bench.fetch.source import Source
 from bench.fetch.turn import Turn
 from bench.fetch.web_server import REPO
 
+Rival = Callable[[Path, Source, str], Turn]
+"""(a folder of its own that is not there yet, what to bring, nginx's address)."""
+
 _CONNECTIONS = 8
 
 
+def available() -> dict[str, Rival]:
+    """Those that can run here."""
+    return {name: rival for name, rival in _ALL.items() if name not in missing()}
+
+
 def missing() -> dict[str, str]:
-    """Rivals that cannot run here, and why."""
+    """Those that cannot, and why."""
     found: dict[str, str] = {}
     if shutil.which("aria2c") is None:
-        found["aria2"] = "there is no aria2c on the PATH (Debian: aria2)"
+        why = "there is no aria2c on the PATH (Debian: aria2)"
+        found |= dict.fromkeys(("aria2", "aria2_alone"), why)
     if importlib.util.find_spec("huggingface_hub") is None:
         found["hf"] = "huggingface_hub is not installed: run `make bench-setup`"
     if shutil.which("nginx") is None:
-        found |= dict.fromkeys(("aria2", "hf"), "there is no nginx on the PATH (Debian: nginx)")
+        found |= dict.fromkeys(_ALL, "there is no nginx on the PATH (Debian: nginx-light)")
     return found
 
 
-def aria2(folder: Path, source: Source, address: str) -> Turn:
+def _aria2(folder: Path, source: Source, address: str) -> Turn:
     path = folder / source.file.name
     sums = folder.with_suffix(".sha256")
     sums.write_text(f"{source.sha256}  {path}\n")
-    download = shlex.join(
-        ["aria2c", "-q", f"-x{_CONNECTIONS}", f"-s{_CONNECTIONS}", "-k1M", "--file-allocation=none",
-         "-d", str(folder), "-o", path.name, f"{address}/{path.name}"]
-    )  # fmt: skip
-    check = shlex.join(["sha256sum", "--quiet", "-c", str(sums)])
-    command = ["bench.swarm.download", str(path), "sh", "-c", f"{download} && {check}"]
-    return _take_turn(folder, source, command, {})
+    both = (
+        f"{shlex.join(_download(path, address))} && sha256sum --quiet -c {shlex.quote(str(sums))}"
+    )
+    try:
+        return _take_turn(folder, source, ["bench.swarm.download", str(path), "sh", "-c", both])
+    finally:
+        sums.unlink()
 
 
-def hf(folder: Path, source: Source, address: str) -> Turn:
+def _aria2_alone(folder: Path, source: Source, address: str) -> Turn:
+    path = folder / source.file.name
+    command = ["bench.swarm.download", str(path), *_download(path, address)]
+    return _take_turn(folder, source, command)
+
+
+def _download(path: Path, address: str) -> list[str]:
+    return ["aria2c", "-q", f"-x{_CONNECTIONS}", f"-s{_CONNECTIONS}", "-k1M",
+            "--file-allocation=none", "-d", str(path.parent), "-o", path.name,
+            f"{address}/{path.name}"]  # fmt: skip
+
+
+def _hf(folder: Path, source: Source, address: str) -> Turn:
     environment = {
         "HF_ENDPOINT": address, "HF_HOME": str(folder), "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -61,12 +84,16 @@ def hf(folder: Path, source: Source, address: str) -> Turn:
     return _take_turn(folder, source, command, environment)
 
 
+_ALL: dict[str, Rival] = {"aria2": _aria2, "aria2_alone": _aria2_alone, "hf": _hf}
+
+
 def _take_turn(
-    folder: Path, source: Source, command: list[str], environment: dict[str, str]
+    folder: Path, source: Source, command: list[str], environment: Mapping[str, str] | None = None
 ) -> Turn:
     """One turn of a program that speaks as `bench.swarm.parts` says; `folder` is its own."""
     folder.mkdir()
-    env = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"} | environment
+    env = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    env |= environment or {}
     try:
         with subprocess.Popen(
             [sys.executable, "-m", *command], env=env, text=True,

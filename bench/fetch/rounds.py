@@ -18,10 +18,12 @@ from bench.fetch.web_server import web_server
 
 _NAMES = {
     "ours": "gbit_s", "plain": "plain_gbit_s", "discard": "discard_gbit_s",
-    "early": "plain_early_gbit_s", "aria2": "aria2_gbit_s", "hf": "hf_gbit_s",
+    "early": "plain_early_gbit_s", "aria2": "aria2_gbit_s",
+    "aria2_alone": "aria2_alone_gbit_s", "hf": "hf_gbit_s",
 }  # fmt: skip
 _RATIOS = {
-    "plain": "ratio", "early": "ratio_to_early", "aria2": "ratio_to_aria2", "hf": "ratio_to_hf",
+    "plain": "ratio", "early": "ratio_to_early", "aria2": "ratio_to_aria2",
+    "aria2_alone": "ratio_to_aria2_alone", "hf": "ratio_to_hf",
 }  # fmt: skip
 
 
@@ -48,9 +50,7 @@ class _Rounds:
             "early": in_this_process(lambda: self._plain(keep=True, early=True)),
             "discard": in_this_process(lambda: self._plain(keep=False)),
         }
-        there = {"aria2": rivals.aria2, "hf": rivals.hf}
-        there = {name: way for name, way in there.items() if name not in rivals.missing()}
-        if there:
+        if there := rivals.available():
             address = opened.enter_context(web_server(folder / "nginx", source))
             for name, way in there.items():
                 self.ways[name] = partial(way, folder / name, source, address)

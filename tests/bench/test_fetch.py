@@ -10,7 +10,7 @@ import pytest
 from bench import fetch
 from bench.fetch import rivals
 
-RIVALS = {"aria2", "hf"}
+RIVALS = {"aria2", "aria2_alone", "hf"}
 
 
 def test_all_ways_run(tmp_path: Path) -> None:
