@@ -37,13 +37,13 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench._units import size
 from bench.fetch import loads, rivals, rounds
+from bench.fetch.source import remove
 
 
 def run(argv: list[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def run(argv: list[str]) -> dict[str, Any]:
         if options.only in (None, "loads"):
             figures |= loads.measure(folder, options.load_gb, options.loads, options.threads)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     return figures | {
         "threads": options.threads,
         "durability": "ours and plain fsync file and folders before they end, aria2 and hf nothing",

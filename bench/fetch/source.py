@@ -51,7 +51,7 @@ def made_source(root: Path, size: int) -> Iterator[Source]:
 
 
 def remove(root: Path) -> None:
-    """Remove a cache, whose published versions are read-only folders."""
+    """Remove a folder of caches, whose published versions are read-only."""
     subprocess.run(["chmod", "-R", "u+w", str(root)], check=False)
     shutil.rmtree(root, ignore_errors=True)
 
