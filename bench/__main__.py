@@ -8,6 +8,8 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from bench._table import is_rows, table
+
 
 def names() -> list[str]:
     found = pkgutil.iter_modules([str(Path(__file__).parent)])
@@ -24,7 +26,7 @@ def main(argv: list[str]) -> int:
     figures = importlib.import_module(f"bench.{argv[0]}").run(rest)
     if "--json" not in argv:
         for name, value in figures.items():
-            print(f"{name:32} {value}")
+            print(f"{name}:\n{table(value)}\n" if is_rows(value) else f"{name:32} {value}")
     print(json.dumps(figures))
     return 0
 
