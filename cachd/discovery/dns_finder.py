@@ -7,7 +7,7 @@ node must be able to fetch when everything else is down. An answer that names no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,7 @@ from cachd.discovery.dns_lookup import DnsAnswer, DnsAway, look_up, parse_name
 from cachd.listen import Address
 from cachd.peer.directory import PeerAddress, PeerSource
 
+_CANCEL_AGAIN_S = 0.05
 _log = structlog.get_logger("cachd.discovery")
 
 
@@ -52,7 +53,7 @@ class DnsFinder:
         """Ask once; after how many seconds to ask again."""
         times = self._times
         try:
-            answer = await look_up(self._name, self._server, times.lookup_s)
+            answer = await _ended(look_up(self._name, self._server, times.lookup_s))
         except DnsAway as error:
             if not self._away:
                 _log.warning("DNS is away", error=str(error), peers_kept=len(self.found))
@@ -73,3 +74,16 @@ class DnsFinder:
         admitted = (self._admission.admit(PeerSource.DNS, entry) for entry in answer.entries)
         kept = [peer for peer in self.found if peer.node_id.text in answer.unsure]
         return (*filter(None, admitted), *kept)
+
+
+async def _ended(lookup: Coroutine[None, None, DnsAnswer]) -> DnsAnswer:
+    """Its answer. When this is cancelled, the lookup is until it has ended: dnspython waits by
+    asyncio.wait_for, which loses a cancellation now and then before Python 3.12."""
+    task = asyncio.create_task(lookup)
+    try:
+        await asyncio.wait({task})
+        return task.result()
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_CANCEL_AGAIN_S)

@@ -86,7 +86,8 @@ class MdnsFinder:
         while True:
             await self._look()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._heard.wait(), self._look_s)
+                async with asyncio.timeout(self._look_s):
+                    await self._heard.wait()
             self._heard.clear()
 
     async def stop(self) -> None:

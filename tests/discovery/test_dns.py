@@ -258,3 +258,21 @@ def test_a_long_answer_comes_over_tcp_and_has_an_end(server: DnsServer) -> None:
 def test_what_is_no_name(text: str) -> None:
     with pytest.raises(InvalidInput, match="_cachd._tcp"):
         parse_name(text)
+
+
+def test_a_finder_ends_at_once_whenever_it_is_told(server: DnsServer, seed: int) -> None:
+    """Also in the moment in which an answer comes."""
+    server.peers(NAME, {f"n{number}.lab.": ("10.20.0.7", number) for number in range(1, 9)}, ttl=0)
+    rng = Random(seed)
+
+    async def scenario() -> None:
+        for _ in range(100):
+            task = asyncio.create_task(finder(server).run())
+            asked = len(server.asked) + rng.randrange(1, 8)
+            await until(lambda asked=asked: len(server.asked) >= asked)  # type: ignore[misc]
+            task.cancel()
+            await asyncio.wait({task}, timeout=5)
+            assert task.cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
