@@ -140,6 +140,17 @@ class MdnsFinder:
         await asyncio.gather(*(self._look_at(name) for name in list(self._names)))
 
     async def _look_at(self, name: str) -> None:
+        """Whatever was sent under this name, it harms nobody but itself."""
+        from zeroconf import Error
+
+        try:
+            await self._resolve(name)
+        except Error as error:
+            self._names.pop(name, None)
+            self._publish()
+            self._admission.leave_out(PeerSource.MDNS, name, f"no name of a node: {error!r}")
+
+    async def _resolve(self, name: str) -> None:
         from zeroconf.asyncio import AsyncServiceInfo
 
         known, info = self._names.get(name), AsyncServiceInfo(SERVICE, name)

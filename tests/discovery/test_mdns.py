@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 
+import dns.message
 import ifaddr
 import pytest
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
@@ -182,3 +184,36 @@ def test_interfaces() -> None:
 def test_a_name_that_is_too_long_for_mdns() -> None:
     with pytest.raises(InvalidInput, match="63"):
         Announcement(NodeId("n" * 64), Address("127.0.0.1", 1), "r", "eu")
+
+
+HOSTILE = (
+    "x._other._tcp.local.",
+    "a\\001b." + SERVICE,
+    "y.local.",
+    SERVICE,
+    ".",
+    "z." + SERVICE[1:],
+)
+
+
+def test_what_nobody_should_send_changes_nothing() -> None:
+    """Names of other services and of none, more names than are kept, and noise."""
+
+    async def scenario() -> None:
+        async with node(f"a{TAG}", 7421) as first:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.setsockopt(
+                    socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1")
+                )
+                many = [f"n{TAG}-{number}.{SERVICE}" for number in range(20)]
+                for name in (*HOSTILE, *many):
+                    answer = dns.message.from_text(
+                        f"id 0\nopcode QUERY\nflags QR AA\n;ANSWER\n{SERVICE} 4500 IN PTR {name}\n"
+                    )
+                    sender.sendto(answer.to_wire(), ("224.0.0.251", 5353))
+                sender.sendto(b"\0" * 8 + b"\xff" * 90, ("224.0.0.251", 5353))
+            async with node(f"b{TAG}", 7422) as second:
+                await finds(first, f"b{TAG}=127.0.0.1:7422@eu/rack-7")
+                await finds(second, f"a{TAG}=127.0.0.1:7421@eu/rack-7")
+
+    asyncio.run(scenario())
