@@ -217,3 +217,13 @@ def test_what_nobody_should_send_changes_nothing() -> None:
                 await finds(second, f"a{TAG}=127.0.0.1:7421@eu/rack-7")
 
     asyncio.run(scenario())
+
+
+def test_what_is_announced() -> None:
+    """As docs/FORMATS.md says."""
+    own = Address("10.20.0.7", 7421)
+    record = Announcement(NodeId("gpu-7"), own, "r1", "eu", "rack-7").record()
+    assert record.name == "gpu-7._cachd._tcp.local."
+    assert record.text == b"\x07proto=2\x0bregistry=r1\x09region=eu\x0bzone=rack-7"
+    assert (record.port, record.parsed_addresses()) == (7421, ["10.20.0.7"])
+    assert (record.host_ttl, record.other_ttl) == (120, 120)
