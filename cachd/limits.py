@@ -78,6 +78,25 @@ CONNECTIONS_PER_THREAD_MAX = 16
 COMPLAINTS_MAX = 256
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
+# Discovery
+DNS_TTL_S_MIN, DNS_TTL_S_MAX = 5.0, 300.0  # an answer counts for its TTL, within these
+DNS_NOTHING_TTL_S_MAX = 30.0  # so long one that there is nothing, since that may change soon
+DNS_LOOKUP_S_MAX = 5.0  # SRV, TXT and addresses together
+DNS_RETRY_S = 5.0  # while DNS is away
+DNS_TARGETS_MAX = 1_024  # of one name; what is beyond is left out
+DNS_UDP_BYTES_MAX = 1_232  # that fit any path (RFC 9715); longer answers come over TCP
+ADDRESSES_PER_ENTRY_MAX = 16
+NAMES_ASKED_AT_ONCE = 16
+MDNS_TTL_S = 120  # RFC 6762, section 10: of records that name a host
+MDNS_LOOK_S = 10.0  # between two looks for records that ran out
+MDNS_ASK_S = 3.0  # a node that does not answer for so long is gone
+MDNS_ASK_AGAIN_S_MAX = 300.0  # as long as its name is still announced by a record
+MDNS_NAMES_MAX = 1_024
+MDNS_NAME_BYTES_MAX = 63  # one label (RFC 1035)
+LEFT_OUT_REMEMBERED_MAX = 4_096  # entries that were logged
+
+assert DNS_TTL_S_MIN < DNS_NOTHING_TTL_S_MAX < DNS_TTL_S_MAX
+assert MDNS_ASK_S < MDNS_LOOK_S < MDNS_TTL_S
 assert 0 < CACHE_LOW < CACHE_HIGH < 1
 assert PEERS_MAX < 256, "the planner counts holders in bytes"
 assert HASH_SLICE <= domain.CHUNK_DEFAULT

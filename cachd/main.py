@@ -147,6 +147,24 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     help="A node to ask for chunks besides those that the authority names; may be repeated.",
 )
 @click.option(
+    "--peers-dns",
+    multiple=True,
+    metavar="NAME",
+    help="Peers are the targets of this name's SRV records, such as _cachd._tcp.example.internal; "
+    "may be repeated.",
+)
+@click.option(
+    "--dns-server",
+    metavar="HOST:PORT",
+    help="Ask this server for --peers-dns.  [default: those of /etc/resolv.conf]",
+)
+@click.option(
+    "--mdns",
+    metavar="INTERFACE,...",
+    help="Announce this node on the local network, and find peers there; names of interfaces, or "
+    "addresses on them.",
+)
+@click.option(
     "--api",
     metavar="HOST:PORT",
     help="Answer reads from this node's replica, and relay the log, here.",
@@ -175,6 +193,9 @@ def node(
     trust_networks: tuple[str, ...],
     zone: str,
     peers: tuple[str, ...],
+    peers_dns: tuple[str, ...],
+    dns_server: str | None,
+    mdns: str | None,
     region: str,
     data: Path,
     run_dir: Path | None,
@@ -195,6 +216,7 @@ def node(
           --data /var/lib/cachd --run /run/cachd --serve 'minilm@production'
     """  # fmt: skip
     from cachd.cache.quota import Quota
+    from cachd.discovery.mdns_interfaces import parse_interfaces
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
     from cachd.peer.directory import PeerAddress, place_name
@@ -205,6 +227,9 @@ def node(
         region=region,
         zone=place_name(zone, "zone"),
         peers=tuple(PeerAddress.parse(text) for text in peers),
+        peers_dns=peers_dns,
+        dns_server=Address.parse_any(dns_server) if dns_server else None,
+        mdns=parse_interfaces(mdns),
         authority_url=authority_url,
         root_file=root_file,
         data=data,

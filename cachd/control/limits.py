@@ -34,6 +34,8 @@ EXCHANGE_S = 2.0
 FORGOTTEN_AFTER_MS = 3_600_000
 SILENT_AFTER_MS = 15_000
 """A node that was not heard of for this long is no source of chunks and shown as silent."""
+TOLD_LATELY_S = 15.0
+"""After so long without an authority, what is found elsewhere says better where a node is."""
 
 LOG_POLL_S = 0.05
 """How often an authority looks for what the others have written, where there are others."""

@@ -100,6 +100,21 @@ class PeerBody(msgspec.Struct):
     models: list[str] = []
 
 
+class KnownPeerBody(msgspec.Struct):
+    """A peer that a node may ask. `source` is where it is known from: authority, static, dns,
+    mdns."""
+
+    node: str
+    peer: str
+    region: str
+    zone: str
+    source: str
+
+
+class KnownPeersBody(msgspec.Struct):
+    peers: list[KnownPeerBody]
+
+
 class ReportAnswer(msgspec.Struct):
     """The nodes that were heard of lately, without the one that asks."""
 

@@ -13,6 +13,9 @@ controller     all stages; one task per stage, all owned by the daemon's task gr
 retention      what leaves the disk, and when
 scrubber       a slow pass over all that is held, which mends what has rotted
 cache_figures  what /metrics tells of the cache
+finders        peers found in DNS and on the local network
+peer_book      all peers that are known, each once
+peers_api      what the read API tells of them
 reporter       telling the authority what is served; learning who the peers are
 daemon         start, run, stop
 """

@@ -61,6 +61,12 @@ class NodeConfig:
     zone: str = ""
     peers: tuple[PeerAddress, ...] = ()
     """To be asked besides those that the authority names, and while it is away."""
+    peers_dns: tuple[str, ...] = ()
+    """DNS names with SRV records of peers."""
+    dns_server: Address | None = None
+    """Whom to ask for them; None: those of /etc/resolv.conf."""
+    mdns: tuple[str, ...] = ()
+    """Interfaces, or addresses on them, where this node is announced and others are heard of."""
     scrub_s: float = SCRUB_S_DEFAULT
     """In which all that is held is looked at once; 0: never."""
 

@@ -1,8 +1,9 @@
 """A node: start, run, stop. The one task group of the daemon lives here.
 
 Starting needs neither authority nor peers: what the replica says and the cache holds is served.
-Order of stopping: the log and the report first, then fetches, then the peer server, the local
-socket, and the replica last. Workers keep serving throughout, and re-attach to the next run.
+Order of stopping: the log and the report first, then the goodbye to peers, then fetches, then the
+peer server, the local socket, and the replica last. Workers keep serving throughout, and re-attach
+to the next run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cachd.listen import Address
 from cachd.node.cache_figures import tell_cache
 from cachd.node.config import NodeConfig
 from cachd.node.controller import Controller
+from cachd.node.finders import Finders
 from cachd.node.follower import LogFollower
 from cachd.node.freshness import Freshness
 from cachd.node.identity import next_incarnation
@@ -131,6 +133,11 @@ class _Parts:
         self._origins = OriginBook(
             config.data / "origin.json", config.authority_url, replica, config.region
         )
+        own = Address(server.host, server.port)
+        self._finders = Finders(config, own, replica.root.registry)
+        self._peer_book = PeerBook(
+            config.name, config.region, own, self._reporter.told, self._finders.found
+        )
         self._residency = Residency(
             cache,
             self._origins,
@@ -138,9 +145,7 @@ class _Parts:
             incarnation,
             server.offers,
             zone=config.zone,
-            peers=PeerBook(
-                config.name, config.region, config.peers, lambda: self._reporter.peers
-            ).of,
+            peers=self._peer_book.of,
             policy=self._policy,
             make_room=self._room_for,
             on_change=self._reporter.changed,
@@ -168,7 +173,14 @@ class _Parts:
             replica, session, sources, freshness, self._verified, self._applied, self._rng
         )
         self._api = (
-            ReadApi(replica, freshness, self._origins, config.api, config.authority_url)
+            ReadApi(
+                replica,
+                freshness,
+                self._origins,
+                config.api,
+                config.authority_url,
+                self._peer_book.known,
+            )
             if config.api is not None
             else None
         )
@@ -181,6 +193,7 @@ class _Parts:
         await self._host.start()
         prefer_this_thread()
         try:
+            await self._finders.start()
             async with asyncio.TaskGroup() as group:
                 self._controller = Controller(
                     self._replica, self._subscriptions, self._residency, self._host, group,
@@ -191,8 +204,10 @@ class _Parts:
                 group.create_task(self._reporter.run(), name="reporter")
                 group.create_task(self._retention.run(), name="retention")
                 group.create_task(self._scrubber.run(), name="scrubber")
+                self._finders.run(group)
                 ready(self._said(await self._api.start() if self._api else ""))
         finally:
+            await self._finders.stop()
             if self._api is not None:
                 await self._api.stop()
             await self._residency.stop()

@@ -35,6 +35,8 @@ from cachd.control.problems import NotFreshEnough, ReadOnly
 from cachd.listen import Address
 from cachd.node.freshness import Freshness
 from cachd.node.origin_book import OriginBook
+from cachd.node.peer_book import KnownPeer
+from cachd.node.peers_api import PeersApi
 from registry_core.embedded.control import EmbeddedControl
 from registry_core.home import clock_ms
 from registry_core.ledger.ledger import Ledger
@@ -54,6 +56,7 @@ class ReadApi:
         origins: OriginBook,
         listen: Address,
         authority_url: str,
+        peers: Callable[[], list[KnownPeer]],
     ) -> None:
         ledger = Ledger(replica.store, replica.root, None, clock_ms)
         control = EmbeddedControl(ledger, replica.root, None, None)
@@ -78,6 +81,7 @@ class ReadApi:
             RegionsApi(control, self._writes),
             LogApi(RelayedLog(ledger, freshness.age_ms), self._watch),
             EventsApi(ledger, replica.root.registry, self._watch, self._writes),
+            PeersApi(peers),
         )
         self._operations = [one for api in apis for one in api.operations() if _reads_the_log(one)]
         self._runner: web.AppRunner | None = None

@@ -1,27 +1,38 @@
 """Telling the authority what is served, and learning who the peers are.
 
 Reports go out at once after a change (a burst makes one report) and every few seconds without any.
-The peers of the last answer are kept while the authority is away. Event loop only.
+The peers of the last answer are kept while the authority is away. Event loop only, but for `told`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import aiohttp
 import msgspec
 import structlog
 
 from cachd.control.authorities import Authorities
-from cachd.control.limits import REPORT_DEBOUNCE_S, REPORT_INTERVAL_S
+from cachd.control.limits import REPORT_DEBOUNCE_S, REPORT_INTERVAL_S, TOLD_LATELY_S
 from cachd.control.reports import NodeReport, PeerBody, ReportAnswer
 
 _log = structlog.get_logger("cachd.node")
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the authority answered last. `lately`: so lately that no peer can have moved since
+    without its knowing."""
+
+    peers: Sequence[PeerBody]
+    lately: bool
+
+
 class Reporter:
-    """`describe` makes the report; `peers` is what the authority answered last."""
+    """`describe` makes the report; `told` is from any thread."""
 
     def __init__(
         self,
@@ -35,7 +46,11 @@ class Reporter:
         self._node = node
         self._describe = describe
         self._changed = asyncio.Event()
-        self.peers: list[PeerBody] = []
+        self._answer: tuple[list[PeerBody], float] = ([], 0.0)
+
+    def told(self) -> Told:
+        peers, at_s = self._answer
+        return Told(peers, time.monotonic() - at_s < TOLD_LATELY_S)
 
     def changed(self) -> None:
         """Something worth telling has changed."""
@@ -62,7 +77,8 @@ class Reporter:
             ) as answer:
                 data = await answer.read()
                 if answer.status == 200:
-                    self.peers = msgspec.json.decode(data, type=ReportAnswer).peers
+                    peers = msgspec.json.decode(data, type=ReportAnswer).peers
+                    self._answer = peers, time.monotonic()
                 else:
                     _log.warning("report refused", status=answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:

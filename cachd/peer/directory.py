@@ -5,6 +5,8 @@ The list of peers is handed in by the node: see cachd.node.peer_book.
 
 from __future__ import annotations
 
+import enum
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -22,6 +24,15 @@ def place_name(text: object, what: str) -> str:
     if not isinstance(text, str) or not _REGION.fullmatch(text):
         raise InvalidIdentifier(f"{what} {text!r:.80} is not made of a-z 0-9 -")
     return text
+
+
+class PeerSource(enum.StrEnum):
+    """Where a peer is known from; the first that names it counts."""
+
+    AUTHORITY = "authority"
+    STATIC = "static"
+    DNS = "dns"
+    MDNS = "mdns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +69,26 @@ class PeerAddress:
         where = place_name(region, "region"), place_name(zone, "zone")
         return cls(NodeId.parse(node), host, port, *where)
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port in one spelling: equal if two entries mean the same socket."""
+        return _one_spelling(self.host), self.port
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         text = f"{self.node_id}={host}:{self.port}"
         if self.zone:
             return f"{text}@{self.region}/{self.zone}"
         return f"{text}@{self.region}" if self.region else text
+
+
+def _one_spelling(host: str) -> str:
+    if host == "localhost":
+        return "127.0.0.1"
+    if ":" not in host:
+        return host.lower()
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or address)

@@ -33,7 +33,8 @@ from cachd.cache.documents import DocumentKind
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.limits import CHUNK_MAX
 
-MAGIC = b"CACHDP2\0"
+VERSION = 2
+MAGIC = b"CACHDP%d\0" % VERSION
 INCARNATION_MAX = (1 << 64) - 1
 
 _HELLO = struct.Struct(">8sQ")
