@@ -11,8 +11,14 @@ from typing import Any
 
 import msgspec
 
-from cachd.control.limits import FORGOTTEN_AFTER_MS, NODES_MAX, SILENT_AFTER_MS
-from cachd.control.reports import NodeReport, PeerBody, ReportAnswer, SeenReport
+from cachd.authority.roster import Roster
+from cachd.control.limits import (
+    FORGOTTEN_AFTER_MS,
+    NODES_MAX,
+    ROSTER_SWEEP_MS,
+    SILENT_AFTER_MS,
+)
+from cachd.control.reports import NodeReport, ReportAnswer, SeenReport
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.errors import Conflict, InvalidIdentifier
 from registry_core.ledger.records import StageRecord
@@ -29,27 +35,20 @@ class Fleet:
         self._clock_ms = clock_ms
         self._seen: dict[str, tuple[NodeReport, int]] = {}
         self._told: dict[str, tuple[NodeReport, int]] = {}  # here, since the last exchange
+        self._roster = Roster()
+        self._swept_ms = 0
 
     def take(self, node: NodeId, report: NodeReport) -> ReportAnswer:
-        """Keep a report; the answer names the peers that were heard of lately."""
+        """Keep a report; the answer names the peers that were heard of lately, if the node does not
+        know them already."""
         if node.text not in self._seen and len(self._seen) >= NODES_MAX:
             self._forget_silent()
             if len(self._seen) >= NODES_MAX:
                 raise Conflict(f"{NODES_MAX} nodes report already: start another authority")
         self._seen[node.text] = self._told[node.text] = (report, self._clock_ms())
-        peers = [
-            PeerBody(
-                other.node,
-                other.peer,
-                other.region,
-                other.incarnation,
-                other.zone,
-                sorted({stage.model for stage in other.stages}),
-            )
-            for other, seen_ms in self._seen.values()
-            if other.node != node.text and not self._silent(seen_ms)
-        ]
-        return ReportAnswer(peers)
+        self._roster.note(report)
+        self._sweep()
+        return self._roster.answer(node.text, report.peers_known)
 
     def exchange(self, store: Store) -> None:
         """Put down what nodes told this authority since the last time, and learn what they told the
@@ -114,6 +113,17 @@ class Fleet:
                 if any(stage.model == model for stage in seen.report.stages)
             ],
         }
+
+    def _sweep(self) -> None:
+        """Bring the roster up to date with what others were told, and who fell silent."""
+        now_ms = self._clock_ms()
+        if 0 <= now_ms - self._swept_ms < ROSTER_SWEEP_MS:
+            return
+        self._swept_ms = now_ms
+        lately = [report for report, seen_ms in self._seen.values() if not self._silent(seen_ms)]
+        self._roster.keep(report.node for report in lately)
+        for report in lately:
+            self._roster.note(report)
 
     def _silent(self, seen_ms: int) -> bool:
         return self._clock_ms() - seen_ms > SILENT_AFTER_MS

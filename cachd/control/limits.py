@@ -29,6 +29,7 @@ CHECKPOINT_IDLE_S = 60.0
 
 REPORT_INTERVAL_S = 5.0
 REPORT_DEBOUNCE_S = 0.02
+ROSTER_SWEEP_MS = 1_000  # between two looks at who has fallen silent
 EXCHANGE_S = 2.0
 """How often authorities that share a store hand on what nodes told them."""
 FORGOTTEN_AFTER_MS = 3_600_000

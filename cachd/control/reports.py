@@ -87,6 +87,8 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     prefetches: list[PrefetchReport] = []
     followed: int = 0
     """Entries of the log that `stages` and `prefetches` follow from."""
+    peers_known: str = ""
+    """`ReportAnswer.version` of the peers that the node knows."""
 
 
 class PeerBody(msgspec.Struct):
@@ -116,9 +118,11 @@ class KnownPeersBody(msgspec.Struct):
 
 
 class ReportAnswer(msgspec.Struct):
-    """The nodes that were heard of lately, without the one that asks."""
+    """The nodes that were heard of lately, without the one that asks; null where they are those of
+    the `version` that the report names."""
 
-    peers: list[PeerBody]
+    peers: list[PeerBody] | None
+    version: str = ""
 
 
 class SeenReport(msgspec.Struct):

@@ -47,6 +47,7 @@ class Reporter:
         self._describe = describe
         self._changed = asyncio.Event()
         self._answer: tuple[list[PeerBody], float] = ([], 0.0)
+        self._peers_known = ""
 
     def told(self) -> Told:
         peers, at_s = self._answer
@@ -67,7 +68,9 @@ class Reporter:
             self._changed.clear()
 
     async def _report(self) -> None:
-        body = msgspec.json.encode(self._describe())
+        report = self._describe()
+        report.peers_known = self._peers_known
+        body = msgspec.json.encode(report)
         timeout = aiohttp.ClientTimeout(total=REPORT_INTERVAL_S)
         headers = {"Content-Type": "application/json"}
         authority = self._authorities.url
@@ -77,8 +80,9 @@ class Reporter:
             ) as answer:
                 data = await answer.read()
                 if answer.status == 200:
-                    peers = msgspec.json.decode(data, type=ReportAnswer).peers
-                    self._answer = peers, time.monotonic()
+                    told = msgspec.json.decode(data, type=ReportAnswer)
+                    peers = self._answer[0] if told.peers is None else told.peers
+                    self._answer, self._peers_known = (peers, time.monotonic()), told.version
                 else:
                     _log.warning("report refused", status=answer.status)
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
