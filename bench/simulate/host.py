@@ -3,6 +3,7 @@ are computed. What threads and sockets do in a node is told here by events of th
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
@@ -76,7 +77,8 @@ class Host:
         self._maps_due = False
         self._told_s = -1.0
         self._plan_at_s = 0.0
-        self._planned = False
+        self._planned_s = 0.0
+        self._wakes_s = math.inf
         self._queue: deque[Attempt] = deque()
         self._busy = 0
         self._flows: dict[Attempt, Flow] = {}
@@ -194,22 +196,26 @@ class Host:
     def heard(self, node: NodeId, held: Mask, promised: Numbers) -> None:
         if not self.dead and not self.swarm.done:
             self.swarm.seen(node, 1, (held, promised), self.world.clock.now_s)
+            if not self.swarm.pushing:
+                self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
             self._plan_soon()
 
     # Planning
 
     def _plan_soon(self) -> None:
-        if self._planned or self.dead or self.swarm.done:
-            return
-        if len(self.swarm.attempts) <= self.swarm.threads:
-            self._planned = True
-            self.world.clock.at(self._plan_at_s, self._plan)
+        sooner = self._plan_at_s < self._wakes_s
+        if sooner and len(self.swarm.attempts) <= self.swarm.threads:
+            self._wakes_s = self._plan_at_s
+            self.world.clock.at(self._wakes_s, partial(self._wake, self._wakes_s))
+
+    def _wake(self, wakes_s: float) -> None:
+        if self._wakes_s == wakes_s:  # or it was put forward
+            self._wakes_s = math.inf
+            if not (self.dead or self.swarm.done):
+                self._plan()
 
     def _plan(self) -> None:
-        self._planned = False
-        if self.dead or self.swarm.done:
-            return
-        now_s = self.world.clock.now_s
+        self._planned_s = now_s = self.world.clock.now_s
         self._plan_at_s = now_s + PLAN_S
         view = self.swarm.view(now_s, self.offers.backlog(self.digest))
         assignments = plan(view, self.world.settings, self.world.rng)

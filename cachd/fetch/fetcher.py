@@ -138,6 +138,7 @@ class _Coordinator:
         self._settings = settings
         self._rng = np.random.default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
+        self._planned_s = 0.0
         self._plan_at_s = 0.0
         self._waiting = False
         """Whether the last plan found nothing to do."""
@@ -181,6 +182,7 @@ class _Coordinator:
             return
         self._waiting, self._behind_in_pushing = False, behind
         assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
+        self._planned_s = now_s
         self._plan_at_s = now_s + (PLAN_S if assignments else IDLE_PLAN_S)
         attempts = [self._swarm.begin(assignment, now_s) for assignment in assignments]
         if attempts:
@@ -232,6 +234,8 @@ class _Coordinator:
                 )
                 if swarm.peers[address.node_id].state is not before:
                     self._plan_at_s = now_s  # it may be what was waited for
+                elif not swarm.pushing:  # what it has now is to be asked for
+                    self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
             case PeerSilent(address, error):
                 peer = swarm.peers[address.node_id]
                 peer.following = False

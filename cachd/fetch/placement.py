@@ -16,6 +16,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from cachd import limits
 from cachd.peer.bitmaps import Mask, Numbers
 from registry_core.domain.identifiers import ChunkId, NodeId
 
@@ -95,8 +96,7 @@ class Placement:
 
     def __init__(self, chunk_ids: Sequence[ChunkId]) -> None:
         self._per_group = max(1, -(-len(chunk_ids) // GROUPS_MAX))
-        firsts = b"".join(one.raw[:8] for one in chunk_ids[:: self._per_group])
-        self._seeds = np.frombuffer(firsts, np.uint64)
+        self._seeds = np.frombuffer(b"".join(one.raw[:8] for one in chunk_ids), np.uint64)
         self._near: frozenset[NodeId] = frozenset()
         self._others: Nodes | None = None
         self._owners: Owners | None = None
@@ -107,7 +107,9 @@ class Placement:
         if self._owners is None or near != self._near or others is not self._others:
             hashes = np.sort(np.concatenate([hashes_of(near), others.hashes]))
             self._near, self._others = near, others
-            self._owners = _owners(self._seeds.tobytes(), self._per_group, hashes.tobytes())
+            per_group = max(self._per_group, limits.CROWD_RUN_CHUNKS if others else 1)
+            seeds = self._seeds[::per_group].tobytes()
+            self._owners = _owners(seeds, per_group, hashes.tobytes())
         return self._owners
 
 

@@ -248,7 +248,7 @@ def _in_turn(
     if not len(unseen):
         return unheld, np.zeros(len(unheld), np.intp)
     seen = len(view.chunks) - len(unseen)
-    window = min(limits.CROWD_ORIGIN_AT_ONCE, limits.CROWD_ORIGIN_FIRST + seen)
+    window = min(limits.CROWD_ORIGIN_AT_ONCE, limits.CROWD_ORIGIN_FIRST + 2 * seen)
     last = unseen[min(len(unseen), window) - 1]
     unheld = unheld[unheld <= last]
     unseen_after = len(unseen) - np.searchsorted(unseen, unheld, side="right")

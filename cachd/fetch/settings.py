@@ -31,7 +31,8 @@ class FetchSettings:
     backoff_first_s: float = 0.1
     backoff_max_s: float = 5.0
     busy_first_s: float = 0.02
-    busy_max_s: float = 0.5
+    busy_max_s: float = 0.04
+    """About as long as a chunk takes: in a crowd a slot of a busy peer is free again so soon."""
     peer_failures_max: int = 5
     origin_failures_max: int = 6
 

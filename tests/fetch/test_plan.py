@@ -29,12 +29,13 @@ def wanted(number: int, length: int = MIB) -> Wanted:
     return Wanted(number, Chunk(ChunkId(sha256(number.to_bytes(4)).digest()), length))
 
 
-CHUNKS = [wanted(number).chunk for number in range(128)]
+CHUNKS = [wanted(number).chunk for number in range(512)]
 OWN = Placement([chunk.id for chunk in CHUNKS])
 NOBODY = Nodes()
+RUN = limits.CROWD_RUN_CHUNKS
 
 
-def mask(numbers: Iterable[int], count: int = 128) -> Mask:
+def mask(numbers: Iterable[int], count: int = len(CHUNKS)) -> Mask:
     made = np.zeros(count, np.bool_)
     made[list(numbers)] = True
     return made
@@ -43,7 +44,9 @@ def mask(numbers: Iterable[int], count: int = 128) -> Mask:
 def peer(node: NodeId, *held: int, **changes: Any) -> PeerView:
     given_ = {"slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
     whole = changes.get("state") is PeerState.COMPLETE
-    return PeerView(node=node, held=mask(range(128) if whole else held), **{**given_, **changes})
+    return PeerView(
+        node=node, held=mask(range(len(CHUNKS)) if whole else held), **{**given_, **changes}
+    )
 
 
 def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> SwarmView:
@@ -218,10 +221,16 @@ def test_shares_are_even_and_mostly_stay_when_a_node_leaves() -> None:
 
 
 def test_it_is_all_one_which_nodes_are_followed() -> None:
-    placement = Placement([chunk.id for chunk in CHUNKS])
-    numbers = np.arange(128)
-    near = placement.owners(NODES, NOBODY).of(numbers).tolist()
-    assert placement.owners(NODES[:1], Nodes(NODES[1:])).of(numbers).tolist() == near
+    numbers = np.arange(len(CHUNKS))
+    few = OWN.owners(NODES[:1], Nodes(NODES[1:])).of(numbers).tolist()
+    assert OWN.owners(NODES[:3], Nodes(NODES[3:])).of(numbers).tolist() == few
+
+
+def test_in_a_crowd_neighbours_have_one_owner() -> None:
+    owners = OWN.owners(NODES, Nodes([SELF])).of(np.arange(len(CHUNKS)))
+    runs = owners.reshape(-1, limits.CROWD_RUN_CHUNKS)
+    assert (runs == runs[:, :1]).all()
+    assert len(set(runs[:, 0].tolist())) == len(NODES) + 1
 
 
 def test_chunks_of_a_huge_version_are_placed_in_groups() -> None:
@@ -283,21 +292,24 @@ def claims_in_a_crowd(
 
 
 def test_in_a_crowd_chunks_are_claimed_in_turn() -> None:
-    claims = claims_in_a_crowd(range(128), count=2 * limits.CROWD_ORIGIN_AT_ONCE)
-    assert set(claims) <= set(range(limits.CROWD_ORIGIN_AT_ONCE))
-    assert set(claims.values()) == {1}
+    count = 2 * limits.CROWD_ORIGIN_AT_ONCE
+    claims = claims_in_a_crowd(range(512), count=count)
+    assert claims == dict.fromkeys(range(0, limits.CROWD_ORIGIN_FIRST, RUN), 1)
+    claims = claims_in_a_crowd(range(100, 512), count=count)
+    window = range(100, 100 + limits.CROWD_ORIGIN_AT_ONCE)
+    assert claims == dict.fromkeys([100, *range(104, window.stop, RUN)], 1)
 
 
 def test_a_chunk_that_was_passed_over_is_claimed_by_few_others() -> None:
-    arrived = range(10, 10 + limits.CLAIM_PASSED_CHUNKS + 1)
+    arrived = range(16, 16 + limits.CLAIM_PASSED_CHUNKS + RUN)
     holder = peer(NODES[0], *arrived)
-    claims = claims_in_a_crowd(set(range(128)) - set(arrived), holder, count=200)
-    assert all(2 <= claims[number] <= 5 for number in range(10)), "the next four in its order"
-    assert {claims[number] for number in range(arrived[-1] + 1, 128)} <= {0, 1}
+    claims = claims_in_a_crowd(set(range(512)) - set(arrived), holder, count=200)
+    assert all(2 <= claims[number] <= 5 for number in (0, 8)), "the next four in its order"
+    assert {claims[number] for number in range(arrived.stop, 512)} == {0, 1}
 
 
 def test_when_nothing_comes_to_a_crowd_it_is_few_who_help_themselves() -> None:
-    helping = [claims_in_a_crowd([127], count=200, stalled=stalled)[127] for stalled in range(5)]
+    helping = [claims_in_a_crowd([511], count=200, stalled=stalled)[511] for stalled in range(5)]
     assert helping == [1, 4, 16, 64, 200]
 
 
