@@ -54,6 +54,13 @@ PROGRESS_WINDOW_S = 5.0
 PROGRESS_BYTES_MIN = 256 * KIB  # per window while an answer is under way, unless less is left
 DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was announced
 
+# Limits of a node's rate
+RATE_BITS_MIN = 1_000_000  # a second
+RATE_STEP_S = 0.02  # of the limit, moved at once
+RATE_BURST_S = 0.05  # that may be caught up with after a pause
+TRANSFER_BYTES_PER_S_MIN = 125_000  # the share of each transfer under way
+TRANSFER_WAIT_S = 0.1  # for such a share, between two looks at what else there is to do
+
 # Fetch
 FETCH_THREADS = 4
 FETCH_THREADS_MAX = 64
@@ -85,3 +92,8 @@ assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
 assert SERVER_UPLOAD_SLOTS >= FETCH_THREADS
 assert CROWD_ORIGIN_FIRST <= CROWD_ORIGIN_AT_ONCE < CLAIM_PASSED_CHUNKS
 assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S
+assert RATE_BITS_MIN >= 8 * TRANSFER_BYTES_PER_S_MIN, "there is room for one transfer"
+assert RATE_STEP_S <= RATE_BURST_S, "a step does not wait for itself"
+assert 2 * PROGRESS_BYTES_MIN < TRANSFER_BYTES_PER_S_MIN * PROGRESS_WINDOW_S, "not taken for dead"
+assert 2 * SERVER_SEND_STEP < TRANSFER_BYTES_PER_S_MIN * SERVER_SEND_STEP_TIMEOUT_S, "nor by these"
+assert TRANSFER_WAIT_S < QUIET_S

@@ -138,6 +138,16 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     metavar="CIDR",
     help="Chunks may travel in plain here: all who reach this network may read the models.",
 )
+@click.option(
+    "--max-upload",
+    metavar="RATE",
+    help="Of chunks to peers, all connections together: 800mbit, 2gbit.  [default: no limit]",
+)
+@click.option(
+    "--max-download",
+    metavar="RATE",
+    help="Of chunks from peers and origins, likewise.  [default: no limit]",
+)
 @click.option("--zone", default="", help="What fails together within the region: rack, room.")
 @click.option(
     "--peer",
@@ -173,6 +183,8 @@ def node(
     root_file: Path,
     listen: str,
     trust_networks: tuple[str, ...],
+    max_upload: str | None,
+    max_download: str | None,
     zone: str,
     peers: tuple[str, ...],
     region: str,
@@ -197,7 +209,9 @@ def node(
     from cachd.cache.quota import Quota
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
+    from cachd.peer.bulk_path import BulkPath
     from cachd.peer.directory import PeerAddress, place_name
+    from cachd.peer.throttle import Throttle
     from cachd.peer.trusted import TrustedNetworks
 
     config = NodeConfig(
@@ -211,6 +225,7 @@ def node(
         run=run_dir or data / "run",
         listen=Address.parse_any(listen),
         trusted=TrustedNetworks.parse(trust_networks),
+        bulk=BulkPath(upload=Throttle.parse(max_upload), download=Throttle.parse(max_download)),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
         cache_quota=Quota.parse(cache_quota),

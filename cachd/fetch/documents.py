@@ -17,6 +17,7 @@ from cachd.fetch.errors import DocumentsUnavailable
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerError, PeerUnreachable
+from cachd.peer.intake import Intake
 from registry_core.domain import limits as domain
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
@@ -41,14 +42,18 @@ _KEY = {
 
 
 def fetch_documents(
-    digest: Digest, bundle_sha256: bytes, peers: Sequence[PeerAddress], origin: Origin | None
+    digest: Digest,
+    bundle_sha256: bytes,
+    peers: Sequence[PeerAddress],
+    origin: Origin | None,
+    intake: Intake | None = None,
 ) -> Documents:
-    """The documents of a version. `hint` is empty if nobody has a usable one.
+    """The documents of a version, through `intake`. `hint` is empty if nobody has a usable one.
 
     DocumentsUnavailable says what was wrong with each source.
     """
     with ExitStack() as opened:
-        sources = list(_sources(digest, peers, origin, opened))
+        sources = list(_sources(digest, peers, origin, intake or Intake(), opened))
         manifest = _first(sources, DocumentKind.MANIFEST, _has_sha256(digest.raw), digest)
         bundle = _first(sources, DocumentKind.BUNDLE, _has_sha256(bundle_sha256), digest)
         try:
@@ -60,15 +65,28 @@ def fetch_documents(
 
 
 def _sources(
-    digest: Digest, peers: Sequence[PeerAddress], origin: Origin | None, opened: ExitStack
+    digest: Digest,
+    peers: Sequence[PeerAddress],
+    origin: Origin | None,
+    intake: Intake,
+    opened: ExitStack,
 ) -> Iterator[tuple[str, Read]]:
     for address in peers[: limits.PEERS_MAX]:
-        yield str(address.node_id), _peer_reader(digest, address, opened)
+        yield str(address.node_id), _peer_reader(digest, address, intake, opened)
     if origin is not None:
-        yield "origin", lambda kind: origin.get(_KEY[kind](digest), bytes_max=_BYTES_MAX[kind])
+        yield "origin", _origin_reader(digest, origin, intake)
 
 
-def _peer_reader(digest: Digest, address: PeerAddress, opened: ExitStack) -> Read:
+def _origin_reader(digest: Digest, origin: Origin, intake: Intake) -> Read:
+    def read(kind: DocumentKind) -> bytes:
+        data = origin.get(_KEY[kind](digest), bytes_max=_BYTES_MAX[kind])
+        intake.take_all(len(data))  # afterwards: nobody knows how long it is before
+        return data
+
+    return read
+
+
+def _peer_reader(digest: Digest, address: PeerAddress, intake: Intake, opened: ExitStack) -> Read:
     """Reads from one peer, which is asked no more after its connection broke."""
     connection: PeerConnection | None = None
     failed = ""
@@ -79,7 +97,7 @@ def _peer_reader(digest: Digest, address: PeerAddress, opened: ExitStack) -> Rea
             raise PeerUnreachable(failed)
         try:
             if connection is None:
-                connection = opened.enter_context(PeerConnection(address))
+                connection = opened.enter_context(PeerConnection(address, intake=intake))
             return connection.document(digest, kind, bytes_max=_BYTES_MAX[kind])
         except PeerError as error:
             failed = str(error) if error.broken else ""

@@ -29,6 +29,11 @@ class ExpectedPushes:
         self._claims: dict[int, _Claim] = {}
         self._taken_s: deque[float] = deque(maxlen=_SAMPLES)
         self._late_s = settings.claim_timeout_s
+        self._held_up_s = 0.0
+
+    def held_up(self, until_s: float) -> None:
+        """This node's own limit made what comes wait until then: to ask again would not help."""
+        self._held_up_s = until_s
 
     def promised(self, node: NodeId, numbers: Collection[int], now_s: float) -> None:
         """All that this peer is going to push, as it says now."""
@@ -58,7 +63,9 @@ class ExpectedPushes:
     def expected(self, now_s: float) -> frozenset[int]:
         """Numbers of the chunks that are worth waiting for."""
         return frozenset(
-            number for number, claim in self._claims.items() if now_s - claim.at_s <= self._late_s
+            number
+            for number, claim in self._claims.items()
+            if now_s - max(claim.at_s, self._held_up_s) <= self._late_s
         )
 
     def _lateness(self) -> float:

@@ -261,6 +261,11 @@ class Swarm:
         self._bytes_left -= self.chunks[number].length
         self.progressed_s = now_s
 
+    def held_up(self, until_s: float) -> None:
+        """This node's own limit made bytes wait until then: neither a standstill nor late."""
+        self.progressed_s = max(self.progressed_s, until_s)
+        self.pushes.held_up(until_s)
+
     def not_local(self, wanted: Wanted) -> None:
         """This cache does not hold it any more, or not soundly."""
         self._local[wanted.number] = False

@@ -86,6 +86,7 @@ class Node:
             port=config.listen.port,
             trusted=config.trusted,
             incarnation=incarnation,
+            bulk=config.bulk,
         )
         try:
             async with aiohttp.ClientSession() as session:
@@ -138,6 +139,7 @@ class _Parts:
             incarnation,
             server.offers,
             zone=config.zone,
+            bulk=config.bulk,
             peers=PeerBook(
                 config.name, config.region, config.peers, lambda: self._reporter.peers
             ).of,
