@@ -148,6 +148,12 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     metavar="RATE",
     help="Of chunks from peers and origins, likewise.  [default: no limit]",
 )
+@click.option(
+    "--congestion-control",
+    default="",
+    metavar="NAME",
+    help="TCP's between peers, for example cubic or bbr.  [default: the kernel's choice]",
+)
 @click.option("--zone", default="", help="What fails together within the region: rack, room.")
 @click.option(
     "--peer",
@@ -185,6 +191,7 @@ def node(
     trust_networks: tuple[str, ...],
     max_upload: str | None,
     max_download: str | None,
+    congestion_control: str,
     zone: str,
     peers: tuple[str, ...],
     region: str,
@@ -210,6 +217,7 @@ def node(
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
     from cachd.peer.bulk_path import BulkPath
+    from cachd.peer.congestion import CongestionControl
     from cachd.peer.directory import PeerAddress, place_name
     from cachd.peer.throttle import Throttle
     from cachd.peer.trusted import TrustedNetworks
@@ -225,7 +233,11 @@ def node(
         run=run_dir or data / "run",
         listen=Address.parse_any(listen),
         trusted=TrustedNetworks.parse(trust_networks),
-        bulk=BulkPath(upload=Throttle.parse(max_upload), download=Throttle.parse(max_download)),
+        bulk=BulkPath(
+            upload=Throttle.parse(max_upload),
+            download=Throttle.parse(max_download),
+            congestion=CongestionControl.parse(congestion_control),
+        ),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
         cache_quota=Quota.parse(cache_quota),

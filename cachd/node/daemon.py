@@ -88,6 +88,7 @@ class Node:
             incarnation=incarnation,
             bulk=config.bulk,
         )
+        _log.info("bulk path", **config.bulk.described())
         try:
             async with aiohttp.ClientSession() as session:
                 parts = _Parts(config, replica, cache, server, session, incarnation)

@@ -225,6 +225,7 @@ class PeerConnection:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._intake.congestion.apply(self._socket)
 
     def _ask(self, request: Request) -> int:
         """Send the request; the length of the payload that follows."""

@@ -55,6 +55,7 @@ class ServedConnection:
         """Answer until the peer goes."""
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._traffic.congestion.apply(self._socket)  # a route's would come before a listener's
             self._send(protocol.encode_hello(self._incarnation))
             protocol.decode_hello(self._receive(protocol.HELLO_BYTES))
             while True:

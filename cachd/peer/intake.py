@@ -21,6 +21,7 @@ class Intake:
 
     def __init__(self, bulk: BulkPath = UNBOUNDED, stopping: threading.Event | None = None) -> None:
         self._limit = bulk.download
+        self.congestion = bulk.congestion
         self._stopping = stopping or threading.Event()
         self.held_up_s = 0.0
 

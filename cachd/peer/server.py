@@ -53,6 +53,7 @@ class PeerServer:
         self._traffic = Traffic(bulk, self._stopping)
         self._trusted = trusted
         self._listener = _listen(host, port, trusted)
+        bulk.congestion.apply(self._listener)  # so that the handshake's answer has it as well
         self.host, self.port = self._listener.getsockname()[:2]
         self._threads = [
             threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),

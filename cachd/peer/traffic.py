@@ -16,6 +16,7 @@ class Traffic:
         self._slots = threading.BoundedSemaphore(bulk.upload_slots)
         self._limit = bulk.upload
         self._stopping = stopping
+        self.congestion = bulk.congestion
         self._lock = threading.Lock()  # guards _bytes_sent
         self._bytes_sent = 0
 
