@@ -40,6 +40,7 @@ SILENCE_S_MAX = 3 * QUIET_S
 # Peer server
 SERVER_CONNECTIONS_MAX = 512
 SERVER_UPLOAD_SLOTS = 6  # chunks leaving at once; beyond it the answer is BUSY
+SLOTS_LINK_BITS = 10_000_000_000  # a second, of the link that these slots are for
 SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests
 SERVER_SEND_STEP = 256 * KIB
 FEED_SEND_BUFFER = 32 * KIB  # of the kernel, per follower: what waits there delays all that follows
@@ -80,6 +81,9 @@ PEERS_MAX = 64  # beyond it a node follows some of its peers only
 PLAN_WINDOW_CHUNKS = 4_096  # the planner looks at a random sample of this many missing chunks
 CONNECTIONS_PER_THREAD_MAX = 16
 COMPLAINTS_MAX = 256
+SERVER_UPLOAD_SLOTS_MAX = (
+    OUTSTANDING_MAX // domain.CHUNK_DEFAULT
+)  # by link: a crowd asks for as many
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
 assert 0 < CACHE_LOW < CACHE_HIGH < 1
@@ -89,7 +93,7 @@ assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chu
 assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"
 assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S
 assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
-assert SERVER_UPLOAD_SLOTS >= FETCH_THREADS
+assert FETCH_THREADS <= SERVER_UPLOAD_SLOTS <= SERVER_UPLOAD_SLOTS_MAX <= FETCH_THREADS_MAX
 assert CROWD_ORIGIN_FIRST <= CROWD_ORIGIN_AT_ONCE < CLAIM_PASSED_CHUNKS
 assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S
 assert RATE_BITS_MIN >= 8 * TRANSFER_BYTES_PER_S_MIN, "there is room for one transfer"

@@ -17,6 +17,7 @@ import click
 import uvloop
 
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
+from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from registry_core.errors import RegistryError
@@ -149,6 +150,11 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     help="Of chunks from peers and origins, likewise.  [default: no limit]",
 )
 @click.option(
+    "--upload-slots",
+    type=click.IntRange(FETCH_THREADS, FETCH_THREADS_MAX),
+    help="Chunks given to peers at once on request.  [default: 6, more on links above 10 Gbit/s]",
+)
+@click.option(
     "--congestion-control",
     default="",
     metavar="NAME",
@@ -191,6 +197,7 @@ def node(
     trust_networks: tuple[str, ...],
     max_upload: str | None,
     max_download: str | None,
+    upload_slots: int | None,
     congestion_control: str,
     zone: str,
     peers: tuple[str, ...],
@@ -214,12 +221,10 @@ def node(
           --data /var/lib/cachd --run /run/cachd --serve 'minilm@production'
     """  # fmt: skip
     from cachd.cache.quota import Quota
+    from cachd.node.bulk_options import bulk_path
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
-    from cachd.peer.bulk_path import BulkPath
-    from cachd.peer.congestion import CongestionControl
     from cachd.peer.directory import PeerAddress, place_name
-    from cachd.peer.throttle import Throttle
     from cachd.peer.trusted import TrustedNetworks
 
     config = NodeConfig(
@@ -233,10 +238,12 @@ def node(
         run=run_dir or data / "run",
         listen=Address.parse_any(listen),
         trusted=TrustedNetworks.parse(trust_networks),
-        bulk=BulkPath(
-            upload=Throttle.parse(max_upload),
-            download=Throttle.parse(max_download),
-            congestion=CongestionControl.parse(congestion_control),
+        bulk=bulk_path(
+            Address.parse_any(listen),
+            max_upload=max_upload,
+            max_download=max_download,
+            upload_slots=upload_slots,
+            congestion_control=congestion_control,
         ),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,

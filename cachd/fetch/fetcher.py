@@ -78,7 +78,7 @@ class Fetcher:
         self._zone = zone
         self._bulk = bulk
         self._incarnation = incarnation
-        self._settings = settings or FetchSettings()
+        self._settings = settings or FetchSettings(crowd_threads=bulk.upload_slots)
 
     def fetch(
         self,

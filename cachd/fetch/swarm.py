@@ -147,7 +147,7 @@ class Swarm:
     def threads(self) -> int:
         """How many chunks are asked for at once."""
         few = self.settings.threads
-        return few if self.pushing else max(few, limits.CROWD_FETCH_THREADS)
+        return few if self.pushing else max(few, self.settings.crowd_threads)
 
     @property
     def idling(self) -> bool:

@@ -62,7 +62,7 @@ def test_nodes_keep_their_limits(tmp_path: Path, rig: Rig) -> None:
         registry.push(model, "m")
         rig.start_node(
             "n1", "--max-download", "64mbit", "--max-upload", "64mbit",
-            "--congestion-control", "reno",
+            "--congestion-control", "reno", "--upload-slots", "5",
         )  # fmt: skip
         began_s = time.monotonic()
         registry.promote("m@production", 1)
@@ -70,6 +70,7 @@ def test_nodes_keep_their_limits(tmp_path: Path, rig: Rig) -> None:
         assert time.monotonic() - began_s >= BOUND_S
         assert bulk_path(rig, "n1") >= {
             "max_upload": "64mbit", "max_download": "64mbit", "congestion_control": "reno",
+            "upload_slots": 5,
         }.items()  # fmt: skip
         (rig.folder / "registry" / "origin" / "packs").rename(tmp_path / "packs")
         began_s = time.monotonic()
