@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from cachd.peer.rate import Rate
+from registry_core.errors import InvalidInput
+
 
 def size(text: str) -> int:
     """Bytes: 64MiB."""
@@ -15,7 +18,7 @@ def size(text: str) -> int:
 
 def bits(text: str) -> float:
     """Bits a second: 100mbit."""
-    for unit, scale in (("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9)):
-        if text.endswith(unit):
-            return float(text.removesuffix(unit)) * scale
-    raise SystemExit(f"{text!r} is not a rate like 100mbit")
+    try:
+        return float(Rate.parse(text).bits_per_s)
+    except InvalidInput as error:
+        raise SystemExit(str(error)) from error

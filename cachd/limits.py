@@ -40,6 +40,7 @@ SILENCE_S_MAX = 3 * QUIET_S
 # Peer server
 SERVER_CONNECTIONS_MAX = 512
 SERVER_UPLOAD_SLOTS = 6  # chunks leaving at once; beyond it the answer is BUSY
+SLOTS_LINK_BITS = 10_000_000_000  # a second, of the link that these slots are for
 SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests
 SERVER_SEND_STEP = 256 * KIB
 FEED_SEND_BUFFER = 32 * KIB  # of the kernel, per follower: what waits there delays all that follows
@@ -55,6 +56,13 @@ PROGRESS_BYTES_MIN = 256 * KIB  # per window while an answer is under way, unles
 DOCUMENT_STAGGER_S = 0.1  # with no answer for so long, another source is asked as well
 DOCUMENT_PEERS_FIRST = 8  # before the origin
 DOCUMENT_STEP = 1 * MIB  # memory grows with what has arrived, not with what was announced
+
+# Limits of a node's rate
+RATE_BITS_MIN = 1_000_000  # a second
+RATE_STEP_S = 0.02  # of the limit, moved at once
+RATE_BURST_S = 0.05  # that may be caught up with after a pause
+TRANSFER_BYTES_PER_S_MIN = 125_000  # the share of each transfer under way
+TRANSFER_WAIT_S = 0.1  # for such a share, between two looks at what else there is to do
 
 # Fetch
 FETCH_THREADS = 4
@@ -77,6 +85,9 @@ PEERS_MAX = 64  # beyond it a node follows some of its peers only
 PLAN_WINDOW_CHUNKS = 4_096  # the planner looks at a random sample of this many missing chunks
 CONNECTIONS_PER_THREAD_MAX = 16
 COMPLAINTS_MAX = 256
+SERVER_UPLOAD_SLOTS_MAX = (
+    OUTSTANDING_MAX // domain.CHUNK_DEFAULT
+)  # by link: a crowd asks for as many
 ORIGIN_REFUSED_MAX = 16  # damaged chunks after which an origin is not asked any more
 
 # Discovery
@@ -105,6 +116,11 @@ assert domain.CHUNK_MAX * 2 <= OUTSTANDING_MAX, "at least two of the largest chu
 assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up first and says why"
 assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S
 assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
-assert SERVER_UPLOAD_SLOTS >= FETCH_THREADS
+assert FETCH_THREADS <= SERVER_UPLOAD_SLOTS <= SERVER_UPLOAD_SLOTS_MAX <= FETCH_THREADS_MAX
 assert CROWD_ORIGIN_FIRST <= CROWD_ORIGIN_AT_ONCE < CLAIM_PASSED_CHUNKS
 assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S
+assert RATE_BITS_MIN >= 8 * TRANSFER_BYTES_PER_S_MIN, "there is room for one transfer"
+assert RATE_STEP_S <= RATE_BURST_S, "a step does not wait for itself"
+assert 2 * PROGRESS_BYTES_MIN < TRANSFER_BYTES_PER_S_MIN * PROGRESS_WINDOW_S, "not taken for dead"
+assert 2 * SERVER_SEND_STEP < TRANSFER_BYTES_PER_S_MIN * SERVER_SEND_STEP_TIMEOUT_S, "nor by these"
+assert TRANSFER_WAIT_S < QUIET_S

@@ -17,6 +17,7 @@ import click
 import uvloop
 
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
+from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from registry_core.errors import RegistryError
@@ -138,6 +139,27 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     metavar="CIDR",
     help="Chunks may travel in plain here: all who reach this network may read the models.",
 )
+@click.option(
+    "--max-upload",
+    metavar="RATE",
+    help="Of chunks to peers, all connections together: 800mbit, 2gbit.  [default: no limit]",
+)
+@click.option(
+    "--max-download",
+    metavar="RATE",
+    help="Of chunks from peers and origins, likewise.  [default: no limit]",
+)
+@click.option(
+    "--upload-slots",
+    type=click.IntRange(FETCH_THREADS, FETCH_THREADS_MAX),
+    help="Chunks given to peers at once on request.  [default: 6, more on links above 10 Gbit/s]",
+)
+@click.option(
+    "--congestion-control",
+    default="",
+    metavar="NAME",
+    help="TCP's between peers, for example cubic or bbr.  [default: the kernel's choice]",
+)
 @click.option("--zone", default="", help="What fails together within the region: rack, room.")
 @click.option(
     "--peer",
@@ -191,6 +213,10 @@ def node(
     root_file: Path,
     listen: str,
     trust_networks: tuple[str, ...],
+    max_upload: str | None,
+    max_download: str | None,
+    upload_slots: int | None,
+    congestion_control: str,
     zone: str,
     peers: tuple[str, ...],
     peers_dns: tuple[str, ...],
@@ -217,6 +243,7 @@ def node(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.discovery.mdns_interfaces import parse_interfaces
+    from cachd.node.bulk_options import bulk_path
     from cachd.node.config import NodeConfig, StagePattern, node_name
     from cachd.node.daemon import Node
     from cachd.peer.directory import PeerAddress, place_name
@@ -236,6 +263,13 @@ def node(
         run=run_dir or data / "run",
         listen=Address.parse_any(listen),
         trusted=TrustedNetworks.parse(trust_networks),
+        bulk=bulk_path(
+            Address.parse_any(listen),
+            max_upload=max_upload,
+            max_download=max_download,
+            upload_slots=upload_slots,
+            congestion_control=congestion_control,
+        ),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace_s=grace_s,
         cache_quota=Quota.parse(cache_quota),

@@ -13,6 +13,7 @@ from cachd.cache.documents import DocumentKind
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerError, PeerUnreachable
+from cachd.peer.intake import Intake
 from registry_core.domain import limits as domain
 from registry_core.domain.identifiers import Digest
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key
@@ -44,14 +45,14 @@ class DocumentSource(Protocol):
 
 @contextmanager
 def document_sources(
-    digest: Digest, peers: Sequence[PeerAddress], origin: Origin | None
+    digest: Digest, peers: Sequence[PeerAddress], origin: Origin | None, intake: Intake
 ) -> Iterator[list[DocumentSource]]:
     """A few peers, the origin, and the other peers. Peers in random order, or all nodes would ask
     the same; not all before the origin, since at the start of a rollout none has anything."""
     order = random.sample(list(peers), min(len(peers), limits.PEERS_MAX))
-    sources: list[DocumentSource] = [PeerSource(digest, address) for address in order]
+    sources: list[DocumentSource] = [PeerSource(digest, address, intake) for address in order]
     if origin is not None:
-        sources.insert(limits.DOCUMENT_PEERS_FIRST, OriginSource(digest, origin))
+        sources.insert(limits.DOCUMENT_PEERS_FIRST, OriginSource(digest, origin, intake))
     try:
         yield sources
     finally:
@@ -62,12 +63,15 @@ def document_sources(
 class OriginSource:
     name = "origin"
 
-    def __init__(self, digest: Digest, origin: Origin) -> None:
+    def __init__(self, digest: Digest, origin: Origin, intake: Intake) -> None:
         self._digest = digest
         self._origin = origin
+        self._intake = intake
 
     def read(self, kind: DocumentKind) -> bytes:
-        return self._origin.get(_KEY[kind](self._digest), bytes_max=_BYTES_MAX[kind])
+        data = self._origin.get(_KEY[kind](self._digest), bytes_max=_BYTES_MAX[kind])
+        self._intake.take_all(len(data))  # afterwards: nobody knows how long it is before
+        return data
 
     def close(self) -> None:
         """It ends by its own timeouts."""
@@ -79,10 +83,11 @@ class PeerSource:
     From any thread. `_asking` is held while a thread waits for the peer.
     """
 
-    def __init__(self, digest: Digest, address: PeerAddress) -> None:
+    def __init__(self, digest: Digest, address: PeerAddress, intake: Intake) -> None:
         self.name = str(address.node_id)
         self._digest = digest
         self._address = address
+        self._intake = intake
         self._asking = threading.Lock()
         self._connection: PeerConnection | None = None
         self._failed = ""
@@ -103,7 +108,7 @@ class PeerSource:
             raise PeerUnreachable(self._failed or "it is not wanted any more")
         try:
             if self._connection is None:
-                self._connection = PeerConnection(self._address)
+                self._connection = PeerConnection(self._address, intake=self._intake)
             return self._connection.document(self._digest, kind, bytes_max=_BYTES_MAX[kind])
         except PeerError as error:
             self._failed = str(error) if error.broken else ""

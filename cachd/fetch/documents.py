@@ -16,6 +16,7 @@ from cachd.fetch.document_sources import DocumentSource, document_sources
 from cachd.fetch.errors import DocumentsUnavailable
 from cachd.fetch.staggered import NobodyAnswered, first_answer
 from cachd.peer.directory import PeerAddress
+from cachd.peer.intake import Intake
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import decode_hint
@@ -26,13 +27,17 @@ Check = Callable[[bytes], None]
 
 
 def fetch_documents(
-    digest: Digest, bundle_sha256: bytes, peers: Sequence[PeerAddress], origin: Origin | None
+    digest: Digest,
+    bundle_sha256: bytes,
+    peers: Sequence[PeerAddress],
+    origin: Origin | None,
+    intake: Intake | None = None,
 ) -> Documents:
-    """The documents of a version. `hint` is empty if nobody has a usable one.
+    """The documents of a version, through `intake`. `hint` is empty if nobody has a usable one.
 
     DocumentsUnavailable says what was wrong with each source.
     """
-    with document_sources(digest, peers, origin) as sources:
+    with document_sources(digest, peers, origin, intake or Intake()) as sources:
         manifest = _first(sources, DocumentKind.MANIFEST, _has_sha256(digest.raw), digest)
         bundle = _first(sources, DocumentKind.BUNDLE, _has_sha256(bundle_sha256), digest)
         try:

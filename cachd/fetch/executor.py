@@ -16,8 +16,10 @@ from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
 from cachd.fetch.sources import ChunkReader
+from cachd.peer.bulk_path import BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
+from cachd.peer.intake import Intake
 from registry_core.domain.manifest import Manifest
 from registry_core.origin.store import Origin
 
@@ -31,6 +33,7 @@ class Crew:
         origin: Origin | None,
         manifest: Manifest,
         incarnation: int,
+        bulk: BulkPath,
         *,
         niceness: int,
     ) -> None:
@@ -43,9 +46,15 @@ class Crew:
         self._stopping = threading.Event()
         self._readers: list[ChunkReader] = []
         self._threads: list[threading.Thread] = []
+        self._intake = Intake(bulk, self._stopping)
         self._followers = Followers(
-            cache, manifest, incarnation, self.events.put, lambda: _be_nice(niceness)
+            cache, manifest, incarnation, self.events.put, lambda: _be_nice(niceness), self._intake
         )
+
+    @property
+    def held_up_s(self) -> float:
+        """When this node's download limit last made bytes of this fetch wait."""
+        return self._intake.held_up_s
 
     def fetch(self, attempt: Attempt, threads: int) -> None:
         """Have it done by one of so many threads."""
@@ -80,7 +89,7 @@ class Crew:
             thread.join()
 
     def _start_one(self) -> None:
-        reader = ChunkReader(self._cache, self._origin, self._incarnation)
+        reader = ChunkReader(self._cache, self._origin, self._incarnation, self._intake)
         thread = threading.Thread(
             target=self._work, args=(reader,), name="cachd-fetch", daemon=True
         )

@@ -34,6 +34,7 @@ from cachd.fetch.report import FetchReport, Progress
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
 from cachd.peer.bitmaps import Mask, Numbers, pack, unpack
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import NodeId
@@ -55,7 +56,8 @@ _WAITING_TICK_S: Final = 0.025
 
 
 class Fetcher:
-    """`origin` None: chunks come from peers only. `offers` are those of the peer server."""
+    """`origin` None: chunks come from peers only. `offers` are those of the peer server,
+    `bulk` how bytes travel on this node."""
 
     def __init__(
         self,
@@ -65,15 +67,18 @@ class Fetcher:
         incarnation: int,
         settings: FetchSettings | None = None,
         offers: Offers | None = None,
+        *,
         zone: str = "",
+        bulk: BulkPath = UNBOUNDED,
     ) -> None:
         self._cache = cache
         self._offers = offers or Offers()
         self._origin = origin
         self._self_id = self_id
         self._zone = zone
+        self._bulk = bulk
         self._incarnation = incarnation
-        self._settings = settings or FetchSettings()
+        self._settings = settings or FetchSettings(crowd_threads=bulk.upload_slots)
 
     def fetch(
         self,
@@ -116,6 +121,7 @@ class Fetcher:
             self._origin,
             swarm.manifest,
             self._incarnation,
+            self._bulk,
             niceness=self._settings.niceness,
         )
         try:
@@ -154,6 +160,7 @@ class _Coordinator:
                     f"fetching {swarm.manifest.digest} was cancelled: fetch again to continue"
                 )
             now_s = time.monotonic()
+            swarm.held_up(self._crew.held_up_s)
             self._follow_peers(now_s)
             self._begin_planned(now_s)
             self._give_up_if_stuck(now_s)

@@ -19,6 +19,7 @@ from cachd.fetch.events import ChunkPushed, Event, PeerSilent, PeerTold
 from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerMisbehaved, PeerUnreachable
+from cachd.peer.intake import Intake
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk, Manifest
 
@@ -49,6 +50,7 @@ class Followers:
         incarnation: int,
         tell: Callable[[Event], None],
         prepare: Callable[[], None],
+        intake: Intake,
     ) -> None:
         self._cache = cache
         self._digest: Digest = manifest.digest
@@ -56,6 +58,7 @@ class Followers:
         self._incarnation = incarnation
         self._tell = tell
         self._prepare = prepare
+        self._intake = intake
         self._buffers = Buffers(max(chunk.length for chunk in self._chunks))
         self._lock = threading.Lock()  # guards the three below
         self._open: dict[PeerAddress, PeerConnection] = {}
@@ -97,7 +100,9 @@ class Followers:
     def _run(self, address: PeerAddress) -> None:
         self._prepare()
         try:
-            with PeerConnection(address, incarnation=self._incarnation) as peer:
+            with PeerConnection(
+                address, incarnation=self._incarnation, intake=self._intake
+            ) as peer:
                 self._keep(address, peer)
                 peer.follow(self._digest, self._cache.have(self._digest) or b"")
                 while True:
@@ -135,7 +140,8 @@ class Followers:
         buffer = self._buffers.take()
         try:
             verifier = Verifier(chunk, buffer)
-            peer.receive_unit(buffer[: unit.length], verifier.advance)
+            with self._intake.transfer():
+                peer.receive_unit(buffer[: unit.length], verifier.advance)
             self._cache.store(verifier.finish())
         finally:
             self._buffers.give_back(buffer)

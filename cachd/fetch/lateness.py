@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 _SAMPLES, _SAMPLES_MIN = 64, 8
@@ -16,7 +17,17 @@ class Lateness:
         self._more_s = more_s
         self._most_s = most_s
         self._taken_s: deque[float] = deque(maxlen=_SAMPLES)
+        self._held_up_s = -math.inf
         self.after_s = most_s
+
+    def held_up(self, until_s: float) -> None:
+        """This node's own limit made what comes wait until then: to ask again would not help."""
+        self._held_up_s = until_s
+
+    def began_before_s(self, now_s: float) -> float:
+        """What began before this time is late."""
+        late_s = now_s - self.after_s
+        return late_s if self._held_up_s < late_s else -math.inf
 
     def took(self, seconds: float) -> None:
         self._taken_s.append(seconds)

@@ -26,6 +26,10 @@ class ExpectedPushes:
         self._claims: dict[int, _Claim] = {}
         self._late = Lateness(settings.late_factor, settings.hedge_s, settings.claim_timeout_s)
 
+    def held_up(self, until_s: float) -> None:
+        """This node's own limit made what comes wait until then."""
+        self._late.held_up(until_s)
+
     def promised(self, node: NodeId, numbers: Collection[int], now_s: float) -> None:
         """All that this peer is going to push, as it says now."""
         self._claims = {
@@ -52,8 +56,5 @@ class ExpectedPushes:
 
     def expected(self, now_s: float) -> frozenset[int]:
         """Numbers of the chunks that are worth waiting for."""
-        return frozenset(
-            number
-            for number, claim in self._claims.items()
-            if now_s - claim.at_s <= self._late.after_s
-        )
+        late_s = self._late.began_before_s(now_s)
+        return frozenset(n for n, claim in self._claims.items() if claim.at_s >= late_s)

@@ -12,6 +12,8 @@ class FetchSettings:
     """Seconds, unless the name says otherwise. The defaults suit a LAN."""
 
     threads: int = limits.FETCH_THREADS
+    crowd_threads: int = limits.CROWD_FETCH_THREADS
+    """The same where chunks are asked for rather than pushed: as many as a node gives at once."""
     niceness: int = 5
     """Workers serving requests on this host go first."""
     peers_refresh_s: float = 1.0
@@ -39,6 +41,10 @@ class FetchSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.threads <= limits.FETCH_THREADS_MAX:
             raise ValueError(f"threads is 1 to {limits.FETCH_THREADS_MAX}, not {self.threads}")
+        if not 1 <= self.crowd_threads <= limits.FETCH_THREADS_MAX:
+            raise ValueError(
+                f"crowd_threads is 1 to {limits.FETCH_THREADS_MAX}, not {self.crowd_threads}"
+            )
         if not self.first_contact_s <= self.expected_s < self.claim_timeout_s:
             raise ValueError("expected: first_contact_s <= expected_s < claim_timeout_s")
         if self.claim_timeout_s >= self.stall_timeout_s:

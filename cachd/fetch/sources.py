@@ -22,6 +22,7 @@ from cachd.fetch.plan import Fixed
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
+from cachd.peer.intake import Intake
 from registry_core.domain.limits import CHUNK_MAX
 from registry_core.domain.manifest import Chunk
 from registry_core.errors import IntegrityError, NotFound
@@ -37,8 +38,9 @@ class Connections:
     one, fail soon; after `cut` no new connection is made.
     """
 
-    def __init__(self, incarnation: int) -> None:
+    def __init__(self, incarnation: int, intake: Intake) -> None:
         self._incarnation = incarnation
+        self._intake = intake
         self._lock = threading.Lock()
         self._open: dict[PeerAddress, PeerConnection] = {}
         self._cut = False
@@ -55,7 +57,8 @@ class Connections:
                 if attempt.abandoned:
                     raise
                 # closed since it was last used
-        return self._act(PeerConnection(address, incarnation=self._incarnation), attempt, act)
+        connection = PeerConnection(address, incarnation=self._incarnation, intake=self._intake)
+        return self._act(connection, attempt, act)
 
     def cut(self) -> None:
         with self._lock:
@@ -101,25 +104,29 @@ class Connections:
 class ChunkReader:
     """Reads chunks for one worker thread."""
 
-    def __init__(self, cache: Cache, origin: Origin | None, incarnation: int) -> None:
+    def __init__(
+        self, cache: Cache, origin: Origin | None, incarnation: int, intake: Intake
+    ) -> None:
         self._cache = cache
         self._origin = origin
+        self._intake = intake
         self._pages = mmap.mmap(-1, CHUNK_MAX)
         self._buffer = memoryview(self._pages)
-        self.connections = Connections(incarnation)
+        self.connections = Connections(incarnation, intake)
 
     def read(self, attempt: Attempt) -> VerifiedChunk:
         """The chunk, whose bytes stay valid until the next read. Errors are the source's own."""
         chunk = attempt.wanted.chunk
         if attempt.source is Fixed.LOCAL:
             return self._from_cache(chunk)
-        if attempt.source is Fixed.ORIGIN:
-            return self._from_origin(attempt)
-        if attempt.address is None:
-            raise PeerUnreachable(f"{attempt.source} has no address")
-        return self.connections.use(
-            attempt.address, attempt, lambda peer: self._from_peer(peer, chunk)
-        )
+        with self._intake.transfer():
+            if attempt.source is Fixed.ORIGIN:
+                return self._from_origin(attempt)
+            if attempt.address is None:
+                raise PeerUnreachable(f"{attempt.source} has no address")
+            return self.connections.use(
+                attempt.address, attempt, lambda peer: self._from_peer(peer, chunk)
+            )
 
     def clone(self, attempt: Attempt) -> bool:
         """Whether the cache could take the chunk over from another of its files as it is."""
@@ -140,6 +147,7 @@ class ChunkReader:
             raise NotFound("no origin is configured")
         if attempt.location.length != attempt.wanted.chunk.length:
             raise IntegrityError("the hint gives a chunk another length than the manifest")
+        self._intake.take_all(attempt.wanted.chunk.length)  # before asking: it comes in one piece
         return verify(attempt.wanted.chunk, self._origin.read_chunk(attempt.location))
 
     def _from_cache(self, chunk: Chunk) -> VerifiedChunk:

@@ -137,7 +137,7 @@ class Swarm:
     def threads(self) -> int:
         """How many chunks are asked for at once."""
         few = self.settings.threads
-        return few if self.pushing else max(few, limits.CROWD_FETCH_THREADS)
+        return few if self.pushing else max(few, self.settings.crowd_threads)
 
     @property
     def idling(self) -> bool:
@@ -248,6 +248,12 @@ class Swarm:
         self._bytes_left -= self.chunks[number].length
         self.progressed_s = now_s
 
+    def held_up(self, until_s: float) -> None:
+        """This node's own limit made bytes wait until then: neither a standstill nor late."""
+        self.progressed_s = max(self.progressed_s, until_s)
+        self._late.held_up(until_s)
+        self.pushes.held_up(until_s)
+
     def not_local(self, wanted: Wanted) -> None:
         """This cache does not hold it any more, or not soundly."""
         self._local[wanted.number] = False
@@ -305,7 +311,7 @@ class Swarm:
         """At the end, what is waited for longer than usual, and from whom."""
         if np.count_nonzero(self._lacking) > limits.ENDGAME_CHUNKS:
             return {}
-        return self.attempts.single_since(now_s - self._late.after_s)
+        return self.attempts.single_since(self._late.began_before_s(now_s))
 
     def _expected(self, now_s: float) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)

@@ -10,6 +10,7 @@ from socket import gethostname
 from cachd.cache.quota import Quota
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 from registry_core.domain.identifiers import NodeId, StageRef
@@ -69,6 +70,7 @@ class NodeConfig:
     """Interfaces, or addresses on them, where this node is announced and others are heard of."""
     scrub_s: float = SCRUB_S_DEFAULT
     """In which all that is held is looked at once; 0: never."""
+    bulk: BulkPath = UNBOUNDED
 
 
 def node_name(given: str | None) -> NodeId:

@@ -88,7 +88,9 @@ class Node:
             port=config.listen.port,
             trusted=config.trusted,
             incarnation=incarnation,
+            bulk=config.bulk,
         )
+        _log.info("bulk path", **config.bulk.described())
         try:
             async with aiohttp.ClientSession() as session:
                 parts = _Parts(config, replica, cache, server, session, incarnation)
@@ -145,6 +147,7 @@ class _Parts:
             incarnation,
             server.offers,
             zone=config.zone,
+            bulk=config.bulk,
             peers=self._peer_book.of,
             policy=self._policy,
             make_room=self._room_for,

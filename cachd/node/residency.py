@@ -30,7 +30,9 @@ from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import FetchReport, Progress
 from cachd.node.origin_book import OriginBook
 from cachd.node.priority import yield_to_others
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
+from cachd.peer.intake import Intake
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Manifest
@@ -91,6 +93,7 @@ class Residency:
         offers: Offers,
         *,
         zone: str = "",
+        bulk: BulkPath = UNBOUNDED,
         peers: Callable[[str], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
         make_room: Callable[[Manifest], Coroutine[None, None, None]],
@@ -102,11 +105,12 @@ class Residency:
         self._incarnation = incarnation
         self._offers = offers
         self._zone = zone
+        self._bulk = bulk
         self._peers = peers
         self._policy = policy
         self._make_room = make_room
         self._on_change = on_change
-        self._bulk = ThreadPoolExecutor(BRINGS_MAX, "bring", yield_to_others)
+        self._threads = ThreadPoolExecutor(BRINGS_MAX, "bring", yield_to_others)
         self._jobs: dict[Digest, _Job] = {}
         self._resident: dict[Digest, Path] = {}
         self._arrivals: dict[Digest, Arrival] = {}
@@ -185,14 +189,14 @@ class Residency:
         for job in jobs:
             job.cancel.set()
         await asyncio.gather(*(job.task for job in jobs if job.task), return_exceptions=True)
-        self._bulk.shutdown()
+        self._threads.shutdown()
 
     async def _work(self, job: _Job, act: Callable[[_Job], Path]) -> Path:
         digest = job.arrival.digest
         try:
             while (leaving := self._leaving.get(digest)) is not None:
                 await leaving.wait()
-            path = await job.loop.run_in_executor(self._bulk, act, job)
+            path = await job.loop.run_in_executor(self._threads, act, job)
             self._resident[digest] = path
             self._count(job.arrival)
             _log.info("version resident", digest=str(digest))
@@ -210,7 +214,7 @@ class Residency:
     def _bring(self, version: VersionRecord, job: _Job) -> Path:
         """In a thread: everything from documents to populated memory."""
         digest, arrival = job.arrival.digest, job.arrival
-        manifest, documents = self._documents(digest, version)
+        manifest, documents = self._documents(digest, version, job)
         arrival.bytes_total = manifest.size
         present = self._cache.published(digest)
         if present is not None:
@@ -264,26 +268,31 @@ class Residency:
         job.arrival.state = state
         job.loop.call_soon_threadsafe(self._on_change)
 
-    def _documents(self, digest: Digest, version: VersionRecord) -> tuple[Manifest, Documents]:
+    def _documents(
+        self, digest: Digest, version: VersionRecord, job: _Job
+    ) -> tuple[Manifest, Documents]:
         """Manifest, bundle and hint; the bundle's signature covers exactly this manifest."""
         documents = self._cache.documents(digest)
         if documents is None or sha256(documents.bundle).hexdigest() != version.bundle:
             bundle, origin = bytes.fromhex(version.bundle), self._origins.find()
+            intake = Intake(self._bulk, job.cancel)
             documents = _from_either(
-                origin, lambda: fetch_documents(digest, bundle, self._peers(version.model), origin)
+                origin,
+                lambda: fetch_documents(digest, bundle, self._peers(version.model), origin, intake),
             )
         manifest = Manifest.parse(documents.manifest)
         verify_version(documents.bundle, manifest, self._policy().keys_of(PUBLISHER))
         return manifest, documents
 
-    def _locations(self, digest: Digest, documents: Documents) -> Locations:
+    def _locations(self, digest: Digest, documents: Documents, job: _Job) -> Locations:
         """By the hint; by another one, if the disk has spoiled that which was kept."""
         try:
             return decode_hint(documents.hint) if documents.hint else {}
         except InvalidInput:
             bundle = sha256(documents.bundle).digest()
             peers = self._peers(self.arrival(digest).model)
-            found = fetch_documents(digest, bundle, peers, self._origins.find())
+            intake = Intake(self._bulk, job.cancel)
+            found = fetch_documents(digest, bundle, peers, self._origins.find(), intake)
             self._cache.put_documents(digest, found.manifest, found.bundle, found.hint)
             return decode_hint(found.hint) if found.hint else {}
 
@@ -292,9 +301,9 @@ class Residency:
         self._tell(job, "fetching")
         fetcher = Fetcher(
             self._cache, origin, self._node, self._incarnation,
-            offers=self._offers, zone=self._zone,
+            offers=self._offers, zone=self._zone, bulk=self._bulk,
         )  # fmt: skip
-        locations = self._locations(manifest.digest, documents)
+        locations = self._locations(manifest.digest, documents, job)
         arrival.count(_NOTHING, _NOTHING)
 
         def fetch() -> FetchReport:

@@ -1,9 +1,9 @@
 """Takes chunks and documents from one peer over one connection, or follows a version there.
 
 Whatever the peer does ends within a bound of time and memory: a connect timeout, a receive
-timeout per system call, a minimum of bytes per window, and lengths checked against what was
-asked before anything is read. A connection belongs to one thread; only `cut` is for others.
-After an error with `broken` set the connection is closed.
+timeout per system call, a minimum of bytes per window (less the time that this node's own limit
+takes), and lengths checked against what was asked before anything is read. A connection belongs to
+one thread; only `cut` is for others. After an error with `broken` set the connection is closed.
 What comes is not verified here: chunks go through cachd.cache.verifier, documents by digest.
 """
 
@@ -30,6 +30,7 @@ from cachd.peer.errors import (
     PeerTooSlow,
     PeerUnreachable,
 )
+from cachd.peer.intake import Intake
 from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Request, Status
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk
@@ -39,6 +40,10 @@ _TIMEVAL = struct.Struct("@ll")
 
 def _ignore(_: int) -> None:
     pass
+
+
+def _no_limit(_: int) -> float:
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,13 @@ class PeerConnection:
         address: PeerAddress,
         *,
         incarnation: int = 0,
+        intake: Intake | None = None,
         connect_timeout_s: float = limits.CONNECT_TIMEOUT_S,
         receive_timeout_s: float = limits.RECEIVE_TIMEOUT_S,
         progress_window_s: float = limits.PROGRESS_WINDOW_S,
     ) -> None:
         self.address = address
+        self._intake = intake or Intake()
         self._window_s = progress_window_s
         self._receive_timeout_ms = round(receive_timeout_s * 1000)
         self._wakes_at = 1
@@ -135,7 +142,7 @@ class PeerConnection:
                     f"peer {self.address} answers with {length} bytes where {chunk.length} were "
                     "asked for"
                 )
-            self._receive_into(buffer[:length], on_slice)
+            self._receive_into(buffer[:length], on_slice, self._intake.take)
 
     def follow(self, digest: Digest, held: bytes) -> None:
         """Ask to be told what the peer holds of a version, and to be sent what it brings in, other
@@ -183,7 +190,7 @@ class PeerConnection:
     def receive_unit(self, buffer: memoryview, on_slice: Callable[[int], None] = _ignore) -> None:
         """The bytes of the unit just heard of: as many as `buffer` has."""
         with self._exchange():
-            self._receive_into(buffer, on_slice)
+            self._receive_into(buffer, on_slice, self._intake.take)
 
     def document(self, digest: Digest, kind: DocumentKind, *, bytes_max: int) -> bytes:
         """The document, unverified. Memory grows only with what has arrived."""
@@ -195,7 +202,7 @@ class PeerConnection:
                 )
             data = bytearray()
             while len(data) < length:
-                data += self._receive(min(limits.DOCUMENT_STEP, length - len(data)))
+                data += self._receive(min(limits.DOCUMENT_STEP, length - len(data)), bulk=True)
         return bytes(data)
 
     @contextlib.contextmanager
@@ -218,6 +225,7 @@ class PeerConnection:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._intake.congestion.apply(self._socket)
 
     def _ask(self, request: Request) -> int:
         """Send the request; the length of the payload that follows."""
@@ -250,16 +258,20 @@ class PeerConnection:
                 raise PeerUnreachable(f"peer {self.address} ended the connection")
             return data + self._receive(protocol.HEADER_BYTES - len(data))
 
-    def _receive(self, count: int) -> bytes:
+    def _receive(self, count: int, *, bulk: bool = False) -> bytes:
         data = bytearray(count)
-        self._receive_into(memoryview(data), _ignore)
+        self._receive_into(memoryview(data), _ignore, self._intake.take if bulk else _no_limit)
         return bytes(data)
 
-    def _receive_into(self, buffer: memoryview, on_slice: Callable[[int], None]) -> None:
+    def _receive_into(
+        self, buffer: memoryview, on_slice: Callable[[int], None], take: Callable[[int], float]
+    ) -> None:
+        """`take` is told of each step, and waits for this node's limit."""
         filled, total = 0, len(buffer)
         window_began_s, window_filled = time.monotonic(), 0
+        step = self._intake.step_bytes(limits.RECEIVE_STEP)
         while filled < total:
-            piece = buffer[filled : filled + limits.RECEIVE_STEP]
+            piece = buffer[filled : filled + step]
             self._wait_for(len(piece))
             try:
                 count = self._socket.recv_into(piece, 0, socket.MSG_DONTWAIT)
@@ -272,6 +284,7 @@ class PeerConnection:
             if count > 0:
                 filled += count
                 on_slice(filled)
+                window_began_s += take(count)
             now = time.monotonic()
             if now - window_began_s > self._window_s:
                 if filled - window_filled < limits.PROGRESS_BYTES_MIN:

@@ -1,4 +1,4 @@
-"""One accepted connection of the peer server, and what all of them count together.
+"""One accepted connection of the peer server.
 
 A connection belongs to its own thread; only `cut`, `progressed_s` and `answering` are for the
 watch thread. It ends with the peer's end of stream, an error, a malformed header, or a cut.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import threading
 import time
 
 from cachd import limits
@@ -18,30 +17,8 @@ from cachd.peer import protocol
 from cachd.peer.feed import Feed, HeldThere
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Status
+from cachd.peer.traffic import Traffic
 from registry_core.domain.identifiers import Digest
-
-
-class Traffic:
-    """Upload slots and bytes of one server. Thread-safe."""
-
-    def __init__(self, upload_slots: int) -> None:
-        self._slots = threading.BoundedSemaphore(upload_slots)
-        self._lock = threading.Lock()  # guards _bytes_sent
-        self._bytes_sent = 0
-
-    @property
-    def bytes_sent(self) -> int:
-        return self._bytes_sent
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._bytes_sent += count
-
-    def try_slot(self) -> bool:
-        return self._slots.acquire(blocking=False)
-
-    def free_slot(self) -> None:
-        self._slots.release()
 
 
 class _Gone(Exception):
@@ -78,6 +55,7 @@ class ServedConnection:
         """Answer until the peer goes."""
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._traffic.congestion.apply(self._socket)  # a route's would come before a listener's
             self._send(protocol.encode_hello(self._incarnation))
             protocol.decode_hello(self._receive(protocol.HELLO_BYTES))
             while True:
@@ -109,16 +87,13 @@ class ServedConnection:
         """For the rest of the connection."""
 
         def send_file(head: bytes, found: OpenChunk) -> None:
-            try:
-                self._send_file(head, found)
-                self._traffic.add(found.length)
-            finally:
-                os.close(found.descriptor)
+            self._send_file(head, found)
+            self._traffic.add(found.length)
 
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.FEED_SEND_BUFFER)
         feed = Feed(
             self._socket, self._cache, self._offers, digest, self._held_there,
-            self._send, send_file,
+            send=self._send, send_file=send_file, traffic=self._traffic,
         )  # fmt: skip
         feed.run()
         raise _Gone
@@ -160,9 +135,11 @@ class ServedConnection:
     def _send_file(self, head: bytes, part: OpenChunk) -> None:
         self._send(head, socket.MSG_MORE if part.length else 0)
         offset, end = part.offset, part.offset + part.length
-        out = self._socket.fileno()
+        out, step_max = self._socket.fileno(), self._traffic.step_bytes()
         while offset < end:
-            step = min(limits.SERVER_SEND_STEP, end - offset)
+            step = min(step_max, end - offset)
+            self._traffic.take(step)
+            self.progressed_s = time.monotonic()  # this node's limit is no fault of the reader
             count = os.sendfile(out, part.descriptor, offset, step)
             if not count:
                 raise _Gone  # the file is shorter than it was: end here rather than invent bytes

@@ -3,10 +3,12 @@
 Belongs to the thread of its connection. A chunk is pushed once, in the order in which the chunks
 came, from the first one on, so that who comes late gets all that this node brought into the region;
 what the follower has told to hold is passed over. One follower that is slow delays nobody else.
+Under an upload limit a push waits for its share of it before it begins; maps go on meanwhile.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from cachd.peer import protocol
 from cachd.peer.bitmaps import bit, set_bit
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Held, Malformed, Status
+from cachd.peer.traffic import Traffic
 from registry_core.domain.identifiers import ChunkId, Digest
 
 _ACTIVE_S = 2.0
@@ -51,8 +54,10 @@ class Feed:
         offers: Offers,
         digest: Digest,
         there: HeldThere,
+        *,
         send: Callable[[bytes], None],
         send_file: Callable[[bytes, OpenChunk], None],
+        traffic: Traffic,
     ) -> None:
         self._connection = connection
         self._cache = cache
@@ -60,6 +65,7 @@ class Feed:
         self._digest = digest
         self._send = send
         self._send_file = send_file
+        self._traffic = traffic
         self._chunk_ids: list[ChunkId] | None = None
         self._there = there
         self._sent: tuple[bytes, bytes] | None = None
@@ -77,11 +83,11 @@ class Feed:
         self._send_status(Status.NOT_FOUND if self._maps() is None else Status.QUIET)
         while self._hear():
             self._send_maps()
-            if self._push_next():
-                continue
             now_s = time.monotonic()
             if now_s - self._sent_at_s > limits.QUIET_S:
                 self._send_status(Status.QUIET)
+            if self._push_next():
+                continue
             active = now_s - self._changed_at_s < _ACTIVE_S
             pause_s = self._offers.maps_interval_s(self._digest) if active else limits.QUIET_S / 5
             changes = self._offers.wait(self._digest, changes, pause_s)
@@ -133,12 +139,18 @@ class Feed:
             self._sent, self._sent_at_s = maps, now_s
 
     def _push_next(self) -> bool:
-        """The next chunk that the follower lacks; False if there is none for now."""
+        """The next chunk that the follower lacks, if the limit has room for it; False if there is
+        none for now."""
         number = self._offers.next_push(self._digest, self)
         if number is None:
             return False
         if number not in self._there:
-            self._push(number)
+            if not self._traffic.try_push():
+                return True
+            try:
+                self._push(number)
+            finally:
+                self._traffic.end_push()
         self._offers.sent(self._digest, self)
         return True
 
@@ -152,7 +164,10 @@ class Feed:
         if found is None:
             return  # the same of its chunks: the follower asks elsewhere
         head = protocol.encode_response_header(Status.UNIT, protocol.NUMBER_BYTES + found.length)
-        self._send_file(head + protocol.encode_number(number), found)
+        try:
+            self._send_file(head + protocol.encode_number(number), found)
+        finally:
+            os.close(found.descriptor)
         self._sent_at_s = time.monotonic()
 
     def _send_status(self, status: Status) -> None:

@@ -16,9 +16,11 @@ import time
 
 from cachd import limits
 from cachd.cache.cache import Cache
-from cachd.peer.connection import ServedConnection, Traffic
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
+from cachd.peer.connection import ServedConnection
 from cachd.peer.errors import NotTrusted, PeerUnreachable
 from cachd.peer.offers import Offers
+from cachd.peer.traffic import Traffic
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 
 
@@ -34,7 +36,7 @@ class PeerServer:
         trusted: TrustedNetworks = LOOPBACK_ONLY,
         incarnation: int,
         offers: Offers | None = None,
-        upload_slots: int = limits.SERVER_UPLOAD_SLOTS,
+        bulk: BulkPath = UNBOUNDED,
         connections_max: int = limits.SERVER_CONNECTIONS_MAX,
         idle_timeout_s: float = limits.SERVER_IDLE_TIMEOUT_S,
         send_timeout_s: float = limits.SERVER_SEND_STEP_TIMEOUT_S,
@@ -45,12 +47,13 @@ class PeerServer:
         self._connections_max = connections_max
         self._idle_timeout_s = idle_timeout_s
         self._send_timeout_s = send_timeout_s
-        self._traffic = Traffic(upload_slots)
         self._lock = threading.Lock()  # guards _connections and _stopping
         self._connections: dict[ServedConnection, threading.Thread] = {}
         self._stopping = threading.Event()
+        self._traffic = Traffic(bulk, self._stopping)
         self._trusted = trusted
         self._listener = _listen(host, port, trusted)
+        bulk.congestion.apply(self._listener)  # so that the handshake's answer has it as well
         self.host, self.port = self._listener.getsockname()[:2]
         self._threads = [
             threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),

@@ -14,6 +14,7 @@ from cachd.fetch.executor import Crew
 from cachd.fetch.lateness import Lateness
 from cachd.fetch.plan import Assignment, Fixed, PeerState, Wanted
 from cachd.peer import protocol
+from cachd.peer.bulk_path import UNBOUNDED
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.protocol import Follow, GetChunk, Status
@@ -153,7 +154,7 @@ def test_a_cancelled_attempt_ends_and_its_thread_goes_on(tmp_path: Path) -> None
     asked, ended = threading.Event(), threading.Event()
     with scripted_peer(hanging(asked, ended)) as address, node(tmp_path / "a", None) as alone:
         alone.cache.begin(manifest)
-        crew = Crew(alone.cache, None, manifest, 1, niceness=0)
+        crew = Crew(alone.cache, None, manifest, 1, UNBOUNDED, niceness=0)
         try:
             hung, again = (_attempt_at(first, address) for _ in range(2))
             crew.fetch(hung, threads=1)

@@ -56,3 +56,11 @@ def test_nothing_is_expected_of_who_has_gone() -> None:
     pushes.promised(B, [2], 0.0)
     pushes.gone(A)
     assert pushes.expected(0.1) == {2}
+
+
+def test_what_this_nodes_limit_holds_up_is_not_late() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1], 0.0)
+    pushes.held_up(8.0)
+    assert pushes.expected(12.9) == {1}
+    assert pushes.expected(13.1) == set()

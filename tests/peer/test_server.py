@@ -16,6 +16,7 @@ from cachd.cache.cache import Cache
 from cachd.cache.documents import DocumentKind
 from cachd.cache.verifier import verify
 from cachd.peer import protocol
+from cachd.peer.bulk_path import BulkPath
 from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.errors import NotTrusted, PeerBusy, PeerLacks, PeerUnreachable
 from cachd.peer.protocol import Follow, GetChunk, Held, Status
@@ -228,7 +229,7 @@ def test_no_hello_no_service(server: PeerServer) -> None:
 
 def test_slots_taken_means_busy_at_once(cache: Cache) -> None:
     big = with_big_chunk(cache)
-    with PeerServer(cache, incarnation=1, upload_slots=1) as server:
+    with PeerServer(cache, incarnation=1, bulk=BulkPath(upload_slots=1)) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.sendall(protocol.encode_hello(1))

@@ -1,0 +1,56 @@
+"""What one fetch receives through: the node's limit, and the event that ends its waiting.
+
+Time that a receiver waits for its own limit says nothing of the sender, so it is told apart.
+Any thread may call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from cachd import limits
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
+from cachd.peer.errors import PeerUnreachable
+
+
+class Intake:
+    """`held_up_s`: when the limit last made bytes wait; 0 if it never did."""
+
+    def __init__(self, bulk: BulkPath = UNBOUNDED, stopping: threading.Event | None = None) -> None:
+        self._limit = bulk.download
+        self.congestion = bulk.congestion
+        self._stopping = stopping or threading.Event()
+        self.held_up_s = 0.0
+
+    def step_bytes(self, most: int) -> int:
+        return self._limit.step_bytes(most)
+
+    def take(self, count: int) -> float:
+        """`count` bytes of a step have come; seconds for which the limit held them up."""
+        waited_s = self._limit.take(count, self._stopping)
+        if waited_s:
+            self.held_up_s = time.monotonic()
+        return waited_s
+
+    def take_all(self, count: int) -> None:
+        """The same for what comes in one piece: booked in steps, so that others take turns."""
+        step = self.step_bytes(count)
+        while count > 0 and not self._stopping.is_set():
+            self.take(min(step, count))
+            count -= step
+
+    @contextlib.contextmanager
+    def transfer(self) -> Iterator[None]:
+        """One chunk on its way, once there is room for it under the limit. PeerUnreachable when the
+        fetch is stopped before."""
+        while not self._limit.try_begin(limits.TRANSFER_WAIT_S):
+            self.held_up_s = time.monotonic()
+            if self._stopping.is_set():
+                raise PeerUnreachable("the fetch is being stopped")
+        try:
+            yield
+        finally:
+            self._limit.end()
