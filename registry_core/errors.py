@@ -124,10 +124,12 @@ class LedgerUnavailable(RegistryError):
 
 
 class OriginError(RegistryError):
-    """The origin did not do what was asked. `retryable` says whether trying again can help."""
+    """The origin did not do what was asked. `retryable` says whether trying again can help, `busy`
+    that it answered, and asks for less (503, 429)."""
 
     code = "origin"
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
+    def __init__(self, message: str, *, retryable: bool, busy: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.busy = busy

@@ -2,7 +2,8 @@
 
 A peer that gives wrong bytes or breaks the protocol is not asked again in this fetch. An origin
 is: one damaged object says little of the others, so only that chunk is refused, until too many
-are. Being busy is no failure. What only this node can mend (its disk) ends the fetch.
+are. Being busy is no failure, of a peer or of an origin, which is asked for less at once then, as
+after a timeout. What only this node can mend (its disk) ends the fetch.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
             swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
         case Fixed.ORIGIN, IntegrityError() | NotFound() | OriginError(retryable=False):
             _refuse_at_origin(swarm, attempt, error)
+        case Fixed.ORIGIN, OriginError(busy=True):
+            _ask_less(swarm, state, now_s)
+            _busy(state, swarm.settings.backoff_s(state.busy), now_s)
         case Fixed.ORIGIN, OriginError():
+            _ask_less(swarm, state, now_s)
             _fail(swarm, state, now_s)
             if state.failures >= swarm.settings.origin_failures_max:
                 swarm.complain(attempt.source, None, str(error))
@@ -46,9 +51,7 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
             swarm.complain(attempt.source, attempt.wanted.chunk.id, str(error))
             swarm.ban(attempt.source, f"banned: {error}")
         case _, PeerBusy():
-            if now_s >= state.retry_at_s:
-                state.retry_at_s = now_s + swarm.settings.busy_s(state.busy)
-                state.busy += 1
+            _busy(state, swarm.settings.busy_s(state.busy), now_s)
         case _, PeerError():
             _fail(swarm, state, now_s)
         case _:
@@ -77,6 +80,18 @@ def _refuse_at_origin(swarm: Swarm, attempt: Attempt, error: Exception) -> None:
     origin.refusals += 1
     if origin.refusals >= limits.ORIGIN_REFUSED_MAX:
         swarm.ban(attempt.source, f"too many damaged or missing chunks, last: {error}")
+
+
+def _ask_less(swarm: Swarm, origin: SourceState, now_s: float) -> None:
+    """From now on; before the pause is noted, since what fails within one counts once."""
+    if now_s >= origin.retry_at_s:
+        swarm.origin_pace.slow_down(origin.in_flight + 1)
+
+
+def _busy(state: SourceState, pause_s: float, now_s: float) -> None:
+    if now_s >= state.retry_at_s:
+        state.retry_at_s = now_s + pause_s
+        state.busy += 1
 
 
 def _fail(swarm: Swarm, state: SourceState, now_s: float) -> None:

@@ -20,6 +20,7 @@ from cachd.fetch.attempts import Attempt, Attempts
 from cachd.fetch.errors import MissingChunk
 from cachd.fetch.lateness import Lateness
 from cachd.fetch.neighbours import neighbours
+from cachd.fetch.origin_pace import OriginPace
 from cachd.fetch.placement import Nodes, Placement
 from cachd.fetch.plan import (
     Assignment,
@@ -108,6 +109,7 @@ class Swarm:
         self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
         self._late = Lateness(1.0, settings.hedge_s, settings.claim_timeout_s)
+        self.origin_pace = OriginPace(max(settings.threads, settings.crowd_threads))
         self._listed: Sequence[PeerAddress] = ()
         self._chosen: dict[NodeId, PeerAddress] = {}
         self._locations = locations
@@ -224,6 +226,8 @@ class Swarm:
         state = self.end(attempt)
         state.failures = state.busy = 0
         self._late.took(now_s - attempt.began_s)
+        if attempt.source is Fixed.ORIGIN:
+            self.origin_pace.gave()
         self._settle(attempt.wanted.number, state, now_s)
         pusher = self.pushes.came(None, attempt.wanted.number, now_s)
         return self.peers[pusher].address if pusher in self.peers else None
@@ -298,7 +302,7 @@ class Swarm:
             others=self.others,
             placement=self.placement,
             expected=self._expected(now_s),
-            origin_slots=threads - origin.in_flight if ready else 0,
+            origin_slots=self._origin_slots() if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
             stalled=int((now_s - self.progressed_s) / self.settings.claim_timeout_s),
@@ -312,6 +316,10 @@ class Swarm:
         if np.count_nonzero(self._lacking) > limits.ENDGAME_CHUNKS:
             return {}
         return self.attempts.single_since(self._late.began_before_s(now_s))
+
+    def _origin_slots(self) -> int:
+        at_once = min(self.threads, self.origin_pace.at_once)
+        return max(0, at_once - self.fixed[Fixed.ORIGIN].in_flight)
 
     def _expected(self, now_s: float) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)

@@ -22,6 +22,7 @@ from registry_core.errors import RegistryError
 from registry_core.ledger import regions
 from registry_core.ledger.replica import Replica
 from registry_core.origin.fallback import FallbackOrigin
+from registry_core.origin.patience import PROMPT
 from registry_core.origin.store import Origin
 
 _log = structlog.get_logger("cachd.node")
@@ -90,7 +91,7 @@ class OriginBook:
             return None
         try:
             if which not in self._open or self._open[which][0] != place:
-                self._open[which] = (place, Origin.open(place.url, place.options))
+                self._open[which] = (place, Origin.open(place.url, place.options, PROMPT))
         except RegistryError as error:
             _log.warning("origin cannot be opened", url=place.url, error=str(error))
             return None

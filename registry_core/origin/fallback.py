@@ -15,7 +15,10 @@ from registry_core.origin.store import Origin
 
 class FallbackOrigin(Origin):
     """`first`, whose reads are answered by `second` where it fails. For the time of one fetch: when
-    `first` could not be reached, or was given up, it is not asked again. Thread-safe."""
+    `first` could not be reached, or was given up, it is not asked again. Thread-safe.
+
+    A `first` that is busy is neither: documents come from `second` meanwhile, chunks have to wait.
+    """
 
     def __init__(self, first: Origin, second: Origin | None) -> None:
         super().__init__(first.url, first._store, first._local_root)  # noqa: SLF001  # it is the first
@@ -49,6 +52,8 @@ class FallbackOrigin(Origin):
             try:
                 return super().read_chunk(place)
             except (NotFound, OriginError) as error:
+                if isinstance(error, OriginError) and error.busy:
+                    raise  # it is there: who asks is to ask for less, not to cross the link
                 self._failed(error)
         data = self.second.read_chunk(place)
         with self._lock:
@@ -57,5 +62,5 @@ class FallbackOrigin(Origin):
 
     def _failed(self, error: NotFound | OriginError) -> None:
         """One object that is missing or cut short says nothing of the others."""
-        if isinstance(error, OriginError) and error.retryable:
+        if isinstance(error, OriginError) and error.retryable and not error.busy:
             self._given_up = True

@@ -23,7 +23,9 @@ from obstore.store import from_url
 
 from registry_core.domain.packs import Location
 from registry_core.errors import InvalidInput, NotFound, OriginError
+from registry_core.origin.credentials import none_were_found, what_to_set
 from registry_core.origin.layout import pack_key
+from registry_core.origin.patience import PATIENT, Patience
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -33,6 +35,7 @@ _CLIENT_OPTIONS = frozenset({"allow_http", "allow_invalid_certificates", "connec
 _LIST_PAGE = 1_000
 _AT_ONCE = 16
 _LEFTOVER = re.compile(r".+#[0-9]+")  # what obstore writes before it renames
+_BUSY = re.compile(r"status code: (?:503|429)\b")  # obstore gives the answer as text alone
 _FINAL = (
     faults.PermissionDeniedError,
     faults.UnauthenticatedError,
@@ -53,7 +56,8 @@ class Listed:
 class Origin:
     """One origin, e.g. `Origin.open("file:///srv/models")` or `Origin.open("s3://bucket/prefix")`.
 
-    `options` go to the store as they are (`endpoint`, `region`, `allow_http`…, see obstore).
+    `options` go to the store as they are (`endpoint`, `region`, `allow_http`…, see obstore);
+    `patience` says how long it tries by itself.
     """
 
     def __init__(self, url: str, store: Any, local_root: Path | None) -> None:
@@ -62,12 +66,14 @@ class Origin:
         self._local_root = local_root
 
     @classmethod
-    def open(cls, url: str, options: Mapping[str, Any] | None = None) -> Origin:
+    def open(
+        cls, url: str, options: Mapping[str, Any] | None = None, patience: Patience = PATIENT
+    ) -> Origin:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES:
             raise InvalidInput(
-                f"origin {url!r:.200} is not a URL of file://, s3://, gs:// or az://: "
-                "for a directory write file:///absolute/path"
+                f"origin {url!r:.200} is not a URL of file://, s3://, gs://, az:// or "
+                "https://ACCOUNT.blob.core.windows.net: for a directory write file:///absolute/path"
             )
         if parts.username or parts.password:
             raise InvalidInput("an origin's URL must not carry credentials: use the environment")
@@ -76,13 +82,15 @@ class Origin:
                 root = Path(unquote(parts.path))
                 root.mkdir(parents=True, exist_ok=True)
                 return cls(url, from_url(url), root)
-            return cls(url, _open_remote(url, options or {}), None)
+            return cls(url, _open_remote(url, options or {}, patience), None)
         except BaseException as error:
             # Where an option is unknown, obstore raises a PanicException, which is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
                 raise
+            hint = what_to_set(parts)
             raise OriginError(
-                f"origin {url} cannot be opened: {_first_line(error)}; look at its options",
+                f"origin {url} cannot be opened: {_first_line(error)}; look at its options"
+                + (f", or {hint}" if hint else ""),
                 retryable=False,
             ) from error
 
@@ -203,16 +211,33 @@ class Origin:
                 retryable=False,
             ) from error
         except (faults.BaseError, OSError) as error:
+            reason = _first_line(error)
+            if none_were_found(reason):
+                hint = what_to_set(urlsplit(self.url))
+                raise OriginError(
+                    f"origin {self.url}: could not {what}: there are no credentials ({reason}): "
+                    f"{hint}",
+                    retryable=True,  # a metadata service may be away for a moment
+                ) from error
             raise OriginError(
-                f"origin {self.url}: could not {what}: {_first_line(error)}", retryable=True
+                f"origin {self.url}: could not {what}: {reason}",
+                retryable=True,
+                busy=_BUSY.search(reason) is not None,
             ) from error
 
 
-def _open_remote(url: str, options: Mapping[str, Any]) -> Any:
+def _open_remote(url: str, options: Mapping[str, Any], patience: Patience) -> Any:
     """`options` go where obstore wants them: to the store, or to the HTTP client beneath it."""
-    client: Any = {k: _flag(v) for k, v in options.items() if k in _CLIENT_OPTIONS}
+    client: Any = patience.client_options() | {
+        k: _flag(v) for k, v in options.items() if k in _CLIENT_OPTIONS
+    }
     store: Any = {k: v for k, v in options.items() if k not in _CLIENT_OPTIONS}
-    return from_url(url, config=store or None, client_options=client or None)
+    return from_url(
+        url,
+        config=store or None,
+        client_options=client,
+        retry_config=patience.retry_config(),
+    )
 
 
 def _flag(value: Any) -> Any:
