@@ -12,7 +12,8 @@ download      curl and aria2c
 The bound is F / B: each host must receive F bytes over a link of rate B. `last_over_bound` and
 `p50_over_bound` are medians over the repeats of the last host's and the middle host's time over it;
 `origin_copies` is all that left the origin's host, headers included, in copies of the file;
-`between_copies` what passed the link between two regions.
+`between_copies` what passed the link between two regions. `machine_cpu_s` is all that the machine
+did meanwhile: programs (`cpu_s_per_gb` is theirs), shaped links, and the origin's server.
 Systems take turns in shuffled order; all have the same congestion control. Root only:
 `python -m bench swarm --nodes 8 --rate 100mbit --size 64MiB --json`.
 """
@@ -119,6 +120,7 @@ def _row(name: str, outcomes: list[Outcome], options: argparse.Namespace) -> dic
         "origin_copies": round(statistics.median(copies), 3),
         **({"between_copies": round(statistics.median(between), 3)} if options.between else {}),
         "cpu_s_per_gb": round(statistics.median(one.cpu_s for one in outcomes) / moved_gb, 2),
+        "machine_cpu_s": round(statistics.median(one.machine_s for one in outcomes), 1),
         "rss_mb": round(max(one.rss_mb for one in outcomes), 1),
     }
 
@@ -129,7 +131,8 @@ def _progress(turn: str, name: str, outcome: Outcome, options: argparse.Namespac
     copies = outcome.origin_bytes / options.size
     print(
         f"{turn} {name:17} first {first:.3f} last {last:.3f} copies {copies:.2f} "
-        f"cpu {outcome.cpu_s:.1f} s", file=sys.stderr,
+        f"cpu {outcome.cpu_s:.1f} s, {outcome.kernel_s:.1f} in the kernel; "
+        f"machine {outcome.machine_s:.1f} s", file=sys.stderr,
     )  # fmt: skip
     for said in outcome.told:
         if said.get("complaints"):

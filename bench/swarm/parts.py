@@ -1,14 +1,16 @@
 """What every system's programs on the hosts have in common: how they are told, and what they tell.
 
 A program prints a line when it is ready, waits for a line, brings the file, and prints when that
-was (CLOCK_MONOTONIC, which all namespaces share) and what it cost; then it goes on giving to others
-until its standard input ends.
+was (CLOCK_MONOTONIC, which all namespaces share); then it goes on giving to others until its
+standard input ends, and prints what it cost. The file is looked at only then, since that would hold
+up the others.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import resource
 import sys
 import time
@@ -22,14 +24,17 @@ def take_part(bring: Callable[[], Path], told: Callable[[], dict[str, Any]] = di
     say({"ready": True})
     if not sys.stdin.readline():
         return
-    cpu_before_s = _cpu_s()  # what starting an interpreter costs is no part of it
+    user_before_s, system_before_s = _cpu_s()  # what starting an interpreter costs is no part of it
     path = bring()
-    done_s = time.monotonic()
-    cpu_s = _cpu_s() - cpu_before_s
-    say({"done_s": done_s, "sha256": _sha256(path)})
-    cpu_before_s = _cpu_s()  # nor is comparing what came
+    say({"done_s": time.monotonic()})
     sys.stdin.read()
-    say({"cpu_s": cpu_s + _cpu_s() - cpu_before_s, "rss_mb": _rss_mb()} | told())
+    user_s, system_s = _cpu_s()
+    say({
+        "user_s": user_s - user_before_s,
+        "system_s": system_s - system_before_s,
+        "rss_mb": _rss_mb(),
+        "sha256": _sha256(path),
+    } | told())  # fmt: skip
 
 
 def say(fields: dict[str, Any]) -> None:
@@ -42,9 +47,18 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cpu_s() -> float:
+def _cpu_s() -> tuple[float, float]:
+    """Of this process and those that it ran: in its own code, and in the kernel for it."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(one.ru_utime for one in used), sum(one.ru_stime for one in used)
+
+
+def busy_s() -> float:
+    """CPU seconds of the whole machine so far."""
+    user, nice, system, _, _, irq, softirq, *_ = (
+        int(ticks) for ticks in Path("/proc/stat").read_text().split()[1:9]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_mb() -> float:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.swarm.lab import Lab
+from bench.swarm.parts import busy_s
 
 _HTTP_PORT, _PEER_PORT = 8080, 7421
 
@@ -134,14 +135,17 @@ SYSTEMS = {
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Seconds from the start at which each host had the whole file; what left the origin's host,
-    and passed into the second region, in bytes of frames; CPU seconds of all hosts, and the largest
-    resident set."""
+    and passed into the second region, in bytes of frames; CPU seconds of all hosts' programs, and
+    those of them in the kernel; the largest resident set; CPU seconds of the whole machine, shaped
+    links and the origin's server included, while the hosts were fetching."""
 
     seconds: list[float]
     origin_bytes: int
     between_bytes: int
     cpu_s: float
+    kernel_s: float
     rss_mb: float
+    machine_s: float
     told: list[dict[str, Any]]
 
 
@@ -155,6 +159,7 @@ def run_once(system: System, lab: Lab, source: Source, folder: Path, trouble: Tr
         for program in programs.values():
             _hear(program)
         origin_before, between_before = lab.bytes_out(0), lab.bytes_between()
+        machine_before_s = busy_s()
         starts = _start(programs, lab.hosts - 1, trouble)
         spoilt = {lab.hosts - 1} if trouble.killed_s or trouble.corrupt else set()
         heard = {
@@ -162,23 +167,23 @@ def run_once(system: System, lab: Lab, source: Source, folder: Path, trouble: Tr
             for host, program in programs.items()
             if host > 0 and host not in spoilt
         }
+        machine_s = busy_s() - machine_before_s
         origin_bytes = lab.bytes_out(0) - origin_before
         between_bytes = lab.bytes_between() - between_before
-        for host, said in heard.items():
-            if said["sha256"] != source.sha256:
-                raise RuntimeError(f"{system.name} brought another file to host {host}")
-        ends = []
-        for host, program in programs.items():
+        for program in programs.values():
             assert program.stdin is not None
             program.stdin.close()
-            if host in heard:
-                ends.append(_hear(program))
+        ends = [_hear(programs[host]) for host in heard]
+        if any(end["sha256"] != source.sha256 for end in ends):
+            raise RuntimeError(f"{system.name} brought another file to a host")
     return Outcome(
         [said["done_s"] - starts[host] for host, said in heard.items()],
         origin_bytes,
         between_bytes,
-        sum(end["cpu_s"] for end in ends),
+        sum(end["user_s"] + end["system_s"] for end in ends),
+        sum(end["system_s"] for end in ends),
         max(end["rss_mb"] for end in ends),
+        machine_s,
         ends,
     )
 

@@ -21,6 +21,7 @@ import structlog
 
 from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
+from cachd.cache.errors import CacheNoRoom
 from cachd.cache.populate import populate, populate_verified
 from cachd.cache.salvage import salvage
 from cachd.control.limits import BRINGS_MAX
@@ -47,6 +48,7 @@ from registry_core.trust.oms import verify_version
 T = TypeVar("T")
 _log = structlog.get_logger("cachd.node")
 _NOTHING = Progress(0, 0, 0, 0, 0)
+_TURNS = 8  # of making room, while other versions take what was made
 
 
 @dataclass
@@ -259,10 +261,16 @@ class Residency:
 
     def _make_ready(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
         """In a thread: wait until the loop has made room, and keep what describes the version."""
-        asyncio.run_coroutine_threadsafe(self._make_room(manifest), job.loop).result()
-        self._cache.put_documents(
-            manifest.digest, documents.manifest, documents.bundle, documents.hint
-        )
+        for turn in range(1, _TURNS + 1):
+            asyncio.run_coroutine_threadsafe(self._make_room(manifest), job.loop).result()
+            try:
+                self._cache.put_documents(
+                    manifest.digest, documents.manifest, documents.bundle, documents.hint
+                )
+                return
+            except CacheNoRoom:  # another version took it: make room beside that, or say why not
+                if turn == _TURNS:
+                    raise
 
     def _tell(self, job: _Job, state: str) -> None:
         job.arrival.state = state

@@ -57,13 +57,8 @@ class DnsServer:
     def start(self) -> None:
         """On the same port again after the first time."""
         self._stopping.clear()
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        udp.bind(("127.0.0.1", self._port))
+        udp, tcp = _same_port(self._port)
         self._port = udp.getsockname()[1]
-        tcp.bind(("127.0.0.1", self._port))
-        tcp.listen()
         for one in (udp, tcp):
             one.settimeout(_RECEIVE_S)
         self._threads = [
@@ -124,6 +119,25 @@ class DnsServer:
     def _rrset(self, name: str, kind: str) -> dns.rrset.RRset:
         ttl, values = self.records[name, kind]
         return dns.rrset.from_text_list(name, ttl, "IN", kind, values)
+
+
+def _same_port(port: int) -> tuple[socket.socket, socket.socket]:
+    """For UDP and for TCP; 0: any that is free for both."""
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            udp.bind(("127.0.0.1", port))
+            tcp.bind(udp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+            if port:
+                raise
+        else:
+            tcp.listen()
+            return udp, tcp
 
 
 def _fitting(response: dns.message.Message, transport: str, payload: int) -> bytes:

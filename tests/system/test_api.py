@@ -93,7 +93,11 @@ def test_every_operation_answers_as_documented(api: Api, rig: Rig) -> None:
     assert (status, stage["choice"]) == (200, 1)
     report = {"node": "n9", "incarnation": 1, "region": "r", "peer": "127.0.0.1:1",
               "log_size": 0, "stages": []}  # fmt: skip
-    assert api.call("PUT", "/v1/nodes/n9", report)[1] == {"peers": []}
+    answer = api.call("PUT", "/v1/nodes/n9", report)[1]
+    assert answer["peers"] == []
+    report["peers_known"] = answer["version"]
+    unchanged = api.call("PUT", "/v1/nodes/n9", report)[1]
+    assert unchanged == {"peers": None, "version": answer["version"]}
     for exercise in OPERATIONS:
         exercise(api, rig)
     documented = {
