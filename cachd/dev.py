@@ -8,8 +8,10 @@ from pathlib import Path
 from cachd.authority.daemon import Authority
 from cachd.cache.quota import Quota
 from cachd.listen import Address
-from cachd.node.config import NodeConfig, StagePattern, node_name
+from cachd.node.config import NodeConfig, node_name
 from cachd.node.daemon import Node
+from cachd.node.grace import Grace
+from cachd.node.stage_pattern import StagePattern
 
 
 class Dev:
@@ -17,18 +19,18 @@ class Dev:
 
     def __init__(
         self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
-        serve: tuple[StagePattern, ...], grace_s: float, ready_timeout_s: float,
+        serve: tuple[StagePattern, ...], grace: Grace, ready_timeout_s: float,
         cache_quota: Quota, scrub_s: float,
     ) -> None:  # fmt: skip
         self._authority = Authority(home, listen)
         self._home = home
-        self._settings = (region, data, run, serve, grace_s, ready_timeout_s)
+        self._settings = (region, data, run, serve, grace, ready_timeout_s)
         self._cache_settings = (cache_quota, scrub_s)
         self._node: Node | None = None
 
     async def start(self) -> dict[str, object]:
         ready = await self._authority.start()
-        region, data, run, serve, grace_s, ready_timeout_s = self._settings
+        region, data, run, serve, grace, ready_timeout_s = self._settings
         cache_quota, scrub_s = self._cache_settings
         self._node = Node(
             NodeConfig(
@@ -40,7 +42,7 @@ class Dev:
                 run=run,
                 listen=Address("127.0.0.1", 0),
                 serve=serve,
-                grace_s=grace_s,
+                grace=grace,
                 ready_timeout_s=ready_timeout_s,
                 cache_quota=cache_quota,
                 scrub_s=scrub_s,

@@ -20,9 +20,9 @@ from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, T
 from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
+from cachd.node.grace import GRACE_S_DEFAULT, GRACE_S_MAX
 from registry_core.errors import RegistryError
 
-_GRACE_S_DEFAULT = 900.0
 _READY_TIMEOUT_S_DEFAULT = 60.0
 
 
@@ -97,8 +97,12 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
                      help="Hash all of the cache again in so many days, slowly; 0: never."),
         click.option("--cache-quota", default="90%", show_default=True, metavar="SIZE|PERCENT%",
                      help="What the cache may take of the disk: 200GiB, or 80% of the filesystem."),
-        click.option("--grace-s", default=_GRACE_S_DEFAULT, show_default=True,
-                     help="How long the previous version stays resident after a flip."),
+        click.option("--grace", "graces", multiple=True, metavar="NAME@STAGE=TIME",
+                     help="Another grace for these stages: 'fraud@*=30m'; the first that matches."),
+        click.option("--grace-s", default=GRACE_S_DEFAULT, show_default=True,
+                     type=click.FloatRange(0, GRACE_S_MAX),
+                     help="How long the previous version stays resident after a flip; 600 to 1800 "
+                     "suit most models."),
         click.option("--serve", multiple=True, metavar="NAME@STAGE",
                      help="Keep this stage resident before any worker asks; * and ? match."),
         click.option("--run", "run_dir", type=click.Path(path_type=Path),
@@ -227,6 +231,7 @@ def node(
     run_dir: Path | None,
     serve: tuple[str, ...],
     grace_s: float,
+    graces: tuple[str, ...],
     cache_quota: str,
     scrub_days: float,
     ready_timeout_s: float,
@@ -244,8 +249,10 @@ def node(
     from cachd.cache.quota import Quota
     from cachd.discovery.mdns_interfaces import parse_interfaces
     from cachd.node.bulk_options import bulk_path
-    from cachd.node.config import NodeConfig, StagePattern, node_name
+    from cachd.node.config import NodeConfig, node_name
     from cachd.node.daemon import Node
+    from cachd.node.grace import Grace, GraceRule
+    from cachd.node.stage_pattern import StagePattern
     from cachd.peer.directory import PeerAddress, place_name
     from cachd.peer.trusted import TrustedNetworks
 
@@ -271,7 +278,7 @@ def node(
             congestion_control=congestion_control,
         ),
         serve=tuple(StagePattern.parse(text) for text in serve),
-        grace_s=grace_s,
+        grace=Grace(grace_s, tuple(GraceRule.parse(text) for text in graces)),
         cache_quota=Quota.parse(cache_quota),
         scrub_s=scrub_days * 86_400,
         ready_timeout_s=ready_timeout_s,
@@ -299,6 +306,7 @@ def dev(
     run_dir: Path | None,
     serve: tuple[str, ...],
     grace_s: float,
+    graces: tuple[str, ...],
     cache_quota: str,
     scrub_days: float,
     ready_timeout_s: float,
@@ -311,13 +319,15 @@ def dev(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.dev import Dev
-    from cachd.node.config import StagePattern
+    from cachd.node.grace import Grace, GraceRule
+    from cachd.node.stage_pattern import StagePattern
 
     patterns = tuple(StagePattern.parse(text) for text in serve)
+    grace = Grace(grace_s, tuple(GraceRule.parse(text) for text in graces))
     run(
         lambda: Dev(
             home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
-            serve=patterns, grace_s=grace_s, ready_timeout_s=ready_timeout_s,
+            serve=patterns, grace=grace, ready_timeout_s=ready_timeout_s,
             cache_quota=Quota.parse(cache_quota), scrub_s=scrub_days * 86_400,
         )
     )  # fmt: skip

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from socket import gethostname
 
 from cachd.cache.quota import Quota
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.node.grace import Grace
+from cachd.node.stage_pattern import StagePattern
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
-from registry_core.domain.identifiers import NodeId, StageRef
-from registry_core.errors import InvalidInput
+from registry_core.domain.identifiers import NodeId
 
 CACHE_QUOTA_DEFAULT = Quota(share=0.9)
 SCRUB_S_DEFAULT = SCRUB_DAYS_DEFAULT * 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class StagePattern:
-    """`NAME@STAGE`, each part with `*` and `?` as in file names."""
-
-    model: str
-    stage: str
-
-    @classmethod
-    def parse(cls, text: str) -> StagePattern:
-        model, at, stage = text.partition("@")
-        if not at or not model or not stage:
-            raise InvalidInput(f"{text!r:.150} is not NAME@STAGE, for example 'minilm@production'")
-        return cls(model, stage)
-
-    def matches(self, ref: StageRef) -> bool:
-        return fnmatchcase(ref.model.text, self.model) and fnmatchcase(ref.stage.text, self.stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +32,7 @@ class NodeConfig:
     run: Path
     listen: Address
     serve: tuple[StagePattern, ...]
-    grace_s: float
+    grace: Grace
     ready_timeout_s: float
     api: Address | None = None
     """Where reads are answered and the log is relayed."""

@@ -127,7 +127,8 @@ class _Parts:
         self._reporter = Reporter(session, authorities, config.name.text, self._describe)
         self._host = ServingHost(
             config.run,
-            grace_s=config.grace_s,
+            grace_s=config.grace.default_s,
+            grace_of=config.grace.of,
             ready_timeout_s=config.ready_timeout_s,
             on_attach=self._attached,
             on_change=self._reporter.changed,
@@ -159,7 +160,7 @@ class _Parts:
             self._residency,
             wanted=lambda: self._controller.wanted() if self._controller else set(),
             leased=lambda: {Digest.parse(text) for text in self._host.leased_digests()},
-            grace_s=config.grace_s,
+            grace_s=config.grace.default_s,
             clock=time.monotonic,
         )
         self._scrubber = Scrubber(

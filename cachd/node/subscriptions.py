@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cachd.control.limits import STAGES_PER_NODE_MAX
-from cachd.node.config import StagePattern
 from cachd.node.durable import replace_durably
+from cachd.node.stage_pattern import StagePattern
 from registry_core.domain.identifiers import ModelName, StageRef
 from registry_core.errors import InvalidIdentifier
 

@@ -48,13 +48,15 @@ _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 class ServingHost:
     """`on_attach(model, stage)`: a worker asks for this; `on_change()`: `observed` or
-    `leased_digests` may differ. Both run on the loop, soon after, never inside a call into here."""
+    `leased_digests` may differ. Both run on the loop, soon after, never inside a call into here.
+    `grace_of(model, stage)` where not all have `grace_s`."""
 
     def __init__(
         self,
         runtime_dir: str | os.PathLike[str],
         *,
         grace_s: float,
+        grace_of: Callable[[str, str], float] | None = None,
         ready_timeout_s: float,
         page_slots: int = PAGE_SLOTS_DEFAULT,
         readopt_s: float = READOPT_S,
@@ -64,7 +66,7 @@ class ServingHost:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime_path = os.fspath(runtime_dir)
-        self._grace_s = grace_s
+        self._grace_of = grace_of or (lambda _model, _stage: grace_s)
         self._ready_timeout_s = ready_timeout_s
         self._page_slots = page_slots
         self._readopt_s = readopt_s
@@ -93,7 +95,7 @@ class ServingHost:
             table=self._table,
             page=self._page,
             runtime=self._runtime,
-            grace_s=self._grace_s,
+            grace_of=self._grace_of,
             ready_timeout_s=self._ready_timeout_s,
             readopt_until_s=self._clock() + readopt_s,
             clock=self._clock,
@@ -312,7 +314,8 @@ class ServingHost:
         connection.stage = stage
         connection.leases = stage.adoptable(attach.held)
         adopted = frozenset(connection.leases)
-        welcome = Attached(stage.slot, self._page.slots, self.incarnation, self._grace_s, adopted)
+        grace_s = self._grace_of(attach.model, attach.stage)
+        welcome = Attached(stage.slot, self._page.slots, self.incarnation, grace_s, adopted)
         connection.send(welcome.message(), [self._page_fd])
         stage.join(connection)
         self._loop.call_soon(self._on_attach, attach.model, attach.stage)

@@ -36,7 +36,7 @@ class Desk:
     table: HandleTable
     page: FlipPage
     runtime: RuntimeDir
-    grace_s: float
+    grace_of: Callable[[str, str], float]
     ready_timeout_s: float
     readopt_until_s: float
     clock: Callable[[], float]
@@ -66,7 +66,8 @@ class StageServing:
         self._sweep_due = True
         self._flip_ns = 0
         self._last_switch_ns = 0
-        grace_end_s = desk.clock() + desk.grace_s
+        self._grace_s = desk.grace_of(self._row.model, self._row.stage)
+        grace_end_s = desk.clock() + self._grace_s
         self._kept_until_s = {
             row.handle: grace_end_s
             for row in desk.table.of_slot(slot)
@@ -234,7 +235,7 @@ class StageServing:
         self.target, self._pending = target, None
         self._kept_until_s.pop(row.handle, None)
         if before.handle not in (0, row.handle):
-            self._kept_until_s[before.handle] = desk.clock() + desk.grace_s
+            self._kept_until_s[before.handle] = desk.clock() + self._grace_s
         self._retire_unreachable(target)
         desk.runtime.point_current(target.model, target.stage, row.path)
 

@@ -54,6 +54,20 @@ def test_one_life(host: HostThread, versions: Versions, attached: Attach) -> Non
     assert (loads, warmed) == ([1, 2], [(1, 1), (2, 2)])
 
 
+def test_a_stage_may_have_a_grace_of_its_own(
+    start_host: Callable[..., HostThread], versions: Versions, attached: Attach
+) -> None:
+    host = start_host(grace_of=lambda model, _: {MODEL: 1800.0}.get(model, 10.0))
+    host.set_target(target(1, 0, versions[1]))
+    model = attached()
+    host.set_target(target(2, 0, versions[2], versions[1]))
+    until(lambda: model.acquire().number == 2, "the flip")
+    host.pass_time(1799)
+    assert versions[1].digest in host.leased()
+    host.pass_time(2)
+    until(lambda: host.leased() == {versions[2].digest}, "the end of its grace")
+
+
 def test_a_view_is_an_ordinary_context_manager(
     host: HostThread, versions: Versions, attached: Attach
 ) -> None:
