@@ -21,7 +21,7 @@ class FallbackOrigin(Origin):
     """
 
     def __init__(self, first: Origin, second: Origin | None) -> None:
-        super().__init__(first.url, first._store, first._local_root)  # noqa: SLF001  # it is the first
+        super().__init__(first.url, first._store, first._local_root, first._conditions)  # noqa: SLF001  # it is the first
         self.second = second
         self._lock = threading.Lock()
         self._given_up = False

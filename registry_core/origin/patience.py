@@ -47,3 +47,5 @@ PATIENT = Patience(retries_max=10, retry_s=180, request_s=90)
 """Half a minute of answers like 503 is survived. Two packs of 64 MiB at once fit on 12 Mbit/s."""
 PROMPT = Patience(retries_max=1, retry_s=10, request_s=30)
 """One more try, for a kept connection that had gone. Its pause is 0.1 s."""
+ONCE = Patience(retries_max=0, retry_s=10, request_s=30)
+"""For a question whose second answer would be another."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from obstore.store import from_url
 
 from registry_core.domain.packs import Location
 from registry_core.errors import InvalidInput, NotFound, OriginError
+from registry_core.origin.conditions import SETTLE_S, Conditions
 from registry_core.origin.credentials import none_were_found, what_to_set
 from registry_core.origin.layout import pack_key
-from registry_core.origin.patience import PATIENT, Patience
+from registry_core.origin.patience import ONCE, PATIENT, Patience
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -60,10 +62,13 @@ class Origin:
     `patience` says how long it tries by itself.
     """
 
-    def __init__(self, url: str, store: Any, local_root: Path | None) -> None:
+    def __init__(
+        self, url: str, store: Any, local_root: Path | None, conditions: Conditions | None = None
+    ) -> None:
         self.url = url
         self._store = store
         self._local_root = local_root
+        self._conditions = conditions or Conditions(store)
 
     @classmethod
     def open(
@@ -82,7 +87,8 @@ class Origin:
                 root = Path(unquote(parts.path))
                 root.mkdir(parents=True, exist_ok=True)
                 return cls(url, from_url(url), root)
-            return cls(url, _open_remote(url, options or {}, patience), None)
+            once = _open_remote(url, options or {}, ONCE)
+            return cls(url, _open_remote(url, options or {}, patience), None, Conditions(once))
         except BaseException as error:
             # Where an option is unknown, obstore raises a PanicException, which is no Exception.
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
@@ -144,18 +150,20 @@ class Origin:
     def put_new(self, key: str, data: bytes) -> bool:
         """`put`, unless there is such an object: then False, and it stays as it is.
 
-        A store that ignores conditions overwrites; callers must be right either way.
+        Of several who do so at once, one is told True, and its object stays; where the store keeps
+        no conditions that takes a moment, and holds for those whose writes do not hang for longer.
         """
-        try:
-            obstore.put(self._store, key, data, use_multipart=False, mode="create")
-        except faults.AlreadyExistsError:
+        if self.size(key) is not None:  # whatever the store promises
             return False
-        except (faults.BaseError, OSError, NotImplementedError):
-            self.put(key, data)  # no conditions here, or a fault that a plain put shows again
-            return True
-        if self._local_root is not None:
+        created = self._conditions.create(key, data)
+        if created is None:
+            self.put(key, data)  # shows a fault again
+            if self._conditions.kept is not True and self._local_root is None:
+                time.sleep(SETTLE_S)
+            return self.size(key) == len(data) and self.get(key, bytes_max=len(data)) == data
+        if created and self._local_root is not None:
             _fsync_with_parents(self._local_root / key, self._local_root)
-        return True
+        return created
 
     def list(self, prefix: str) -> Iterator[Listed]:
         """All objects whose keys begin with `prefix` and a slash, as they come, in no order; a

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool")
-ACCESS_KEY, SECRET_KEY = "testkey", "testsecret"
 _START_S = 60.0
 _CONFIG = """
 [global]
@@ -53,6 +52,9 @@ def missing_programs() -> list[str]:
 
 class Ceph:
     """Started by construction; `endpoint` speaks S3."""
+
+    access_key, secret_key = "testkey", "testsecret"
+    buckets = ("models", "versioned")
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -101,8 +103,8 @@ class Ceph:
     def _start_gateway(self) -> None:
         self._ceph("radosgw", "-n", "client.rgw.a")
         self._ceph("radosgw-admin", "-n", "client.rgw.a", "user", "create", "--uid=test",
-                   "--display-name=test", f"--access-key={ACCESS_KEY}",
-                   f"--secret-key={SECRET_KEY}")  # fmt: skip
+                   "--display-name=test", f"--access-key={self.access_key}",
+                   f"--secret-key={self.secret_key}")  # fmt: skip
         deadline = time.monotonic() + _START_S
         while True:
             try:

@@ -1,13 +1,11 @@
-"""A registry whose origin is a real S3 server: push, push again, verify, and what it refuses."""
+"""A registry whose origin is a real S3 server, Ceph's gateway or Swift's s3api: push, push again,
+verify, races for one object, and what is refused."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-import urllib.request
+import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,58 +15,38 @@ import registry_core
 from registry_core.errors import OriginError
 from registry_core.origin.store import Origin
 from registry_core.verify import verify_versions
-from tests.origin.ceph import ACCESS_KEY, SECRET_KEY, Ceph, missing_programs
+from tests.origin import ceph, swift
+from tests.origin.s3_bucket import REGION, S3Server, make_bucket
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
-    missing = missing_programs()
+@pytest.fixture(scope="module", params=["ceph", "swift"])
+def s3(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    module = {"ceph": ceph, "swift": swift}[request.param]
+    missing = module.missing_programs()
     if missing and not os.environ.get("REQUIRE_ALL_TESTS"):
-        pytest.skip(f"Ceph is not installed ({', '.join(missing)}); CI installs it")
-    ceph = Ceph(tmp_path_factory.mktemp("ceph"))
+        pytest.skip(f"{request.param} is not installed ({', '.join(missing)}); CI installs it")
+    if request.param == "swift" and os.geteuid() != 0:
+        pytest.skip("the servers of Swift are run as root")
+    home = tmp_path_factory.mktemp(request.param)
+    server: S3Server = ceph.Ceph(home) if request.param == "ceph" else swift.Swift(home)
     try:
-        yield ceph
+        for bucket in server.buckets:
+            make_bucket(server, bucket, versioned=bucket == "versioned")
+        yield server
     finally:
-        ceph.stop()
+        server.stop()
 
 
 @pytest.fixture
-def options(s3: Ceph, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def options(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Options as they are typed on a command line; credentials come from the environment."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-    _make_bucket(s3)
-    return {"endpoint": s3.endpoint, "region": "us-east-1", "allow_http": "true"}
-
-
-def _make_bucket(s3: Ceph) -> None:
-    """obstore makes no buckets: one PUT, signed by AWS Signature Version 4."""
-    now = datetime.now(UTC)
-    stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    host, empty = s3.endpoint.removeprefix("http://"), hashlib.sha256(b"").hexdigest()
-    headers = f"host:{host}\nx-amz-content-sha256:{empty}\nx-amz-date:{stamp}\n"
-    names = "host;x-amz-content-sha256;x-amz-date"
-    request = f"PUT\n/models\n\n{headers}\n{names}\n{empty}"
-    scope = f"{day}/us-east-1/s3/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = f"AWS4{SECRET_KEY}".encode()
-    for part in (day, "us-east-1", "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    credential = f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}"
-    urllib.request.urlopen(
-        urllib.request.Request(
-            f"{s3.endpoint}/models",
-            method="PUT",
-            headers={
-                "x-amz-date": stamp,
-                "x-amz-content-sha256": empty,
-                "Authorization": f"{credential}, SignedHeaders={names}, Signature={signature}",
-            },
-        )
-    ).close()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+    return {"endpoint": s3.endpoint, "region": REGION, "allow_http": "true"}
 
 
 def test_life_of_a_version_on_s3(tmp_path: Path, options: dict[str, str]) -> None:
@@ -101,6 +79,47 @@ def test_a_wrong_secret_is_refused_and_said(
     assert not caught.value.retryable
 
 
+def test_of_those_who_write_one_object_at_once_one_wins(
+    s3: S3Server, options: dict[str, str]
+) -> None:
+    """Conditions are kept (Ceph), ignored (Ceph, versioned bucket), or refused (Swift)."""
+    for bucket in s3.buckets:
+        start, won = threading.Barrier(6), []
+        origins = [Origin.open(f"s3://{bucket}/race", options) for _ in range(6)]
+
+        def race(number: int) -> None:
+            start.wait(10)  # noqa: B023  # ends within its turn
+            if origins[number].put_new("a/b", b"%d" % number):  # noqa: B023
+                won.append(b"%d" % number)  # noqa: B023
+
+        threads = [threading.Thread(target=race, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert won == [origins[0].get("a/b", bytes_max=10)]
+        assert not origins[0].put_new("a/b", b"later")
+        assert won == [origins[0].get("a/b", bytes_max=10)]
+
+
+def test_two_models_of_the_same_files_share_one_bundle(
+    tmp_path: Path, s3: S3Server, options: dict[str, str]
+) -> None:
+    """The second push must not put its own bundle where the first version's is named by hash."""
+    files = tmp_path / "model"
+    files.mkdir()
+    (files / "config.json").write_text("{}")
+    for bucket in s3.buckets:
+        url, root = f"s3://{bucket}/shared", tmp_path / bucket
+        with registry_core.init(root, origin=url, origin_options=options) as registry:
+            for model in ("one", "two"):
+                registry.push(files, model)
+            for model in ("one", "two"):
+                policy, versions = registry.control.policy(), registry.versions(model)
+                report = verify_versions(registry.origin, policy, versions, deep=True)
+                assert report.problems == []
+
+
 def test_an_unknown_option_is_an_error_of_ours() -> None:
     with pytest.raises(OriginError, match="options"):
         Origin.open("s3://models/team", {"endpiont": "http://127.0.0.1:1"})
@@ -112,7 +131,7 @@ def test_the_store_of_the_url_is_used(options: dict[str, str]) -> None:
     direct = S3Store(
         "models",
         prefix="team",
-        config={"endpoint": options["endpoint"], "region": "us-east-1"},
+        config={"endpoint": options["endpoint"], "region": REGION},
         client_options={"allow_http": True},
     )
     assert bytes(direct.get("packs/aa/seen").bytes()) == b"bytes"
