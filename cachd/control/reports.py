@@ -14,12 +14,25 @@ class PointBody(msgspec.Struct):
     digest: str
 
 
+class LocalBody(msgspec.Struct):
+    """A choice of `previous` that the host made itself: at which guard, why, by which user id of
+    the host, since when. `ended`: the guard of the log that ended it; empty while it holds."""
+
+    at: str
+    reason: str
+    uid: int
+    since_ms: int
+    ended: str = ""
+
+
 class StageReport(msgspec.Struct):
     """One stage on one node. Bytes are those of the fetch of the version now desired; of those from
     the origin, `bytes_from_home` came from the home region's because this region's did not have
     them.
 
-    `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused.
+    `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused,
+    diverged. Diverged: the host serves `previous` by a choice of its own, which is told in `local`
+    and shows in `observed` as the choice after the log's.
     `standby`: the other version of the move is resident here and loaded in every worker, so that a
     rollback is one store to memory.
     `received_ns` and `switched_ns` are CLOCK_MONOTONIC of that host: when the change now in force
@@ -47,6 +60,7 @@ class StageReport(msgspec.Struct):
     switched_ns: int = 0
     flip_ms: float | None = None
     switch_ms: float | None = None
+    local: LocalBody | None = None
 
 
 class PrefetchReport(msgspec.Struct):

@@ -12,12 +12,14 @@ from random import Random
 
 from cachd.control.reports import PrefetchReport, StageReport
 from cachd.node.desired import desired_prefetches, desired_stage, desired_stages
+from cachd.node.local_choices import LocalChoices
 from cachd.node.prefetcher import Prefetcher
 from cachd.node.residency import Residency
 from cachd.node.stage_driver import StageDriver
 from cachd.node.subscriptions import Subscriptions
 from cachd.serve.host import ServingHost
 from registry_core.domain.identifiers import Digest, RegionName, StageRef
+from registry_core.errors import NotFound
 from registry_core.ledger import log
 from registry_core.ledger.replica import Replica
 from registry_core.ledger.store import Reader
@@ -32,6 +34,8 @@ class Controller:
         subscriptions: Subscriptions,
         residency: Residency,
         host: ServingHost,
+        local: LocalChoices,
+        *,
         group: asyncio.TaskGroup,
         rng: Random,
         region: RegionName,
@@ -44,6 +48,7 @@ class Controller:
         self._subscriptions = subscriptions
         self._residency = residency
         self._host = host
+        self._local = local
         self._group = group
         self._rng = rng
         self._drivers: dict[StageRef, StageDriver] = {}
@@ -58,7 +63,7 @@ class Controller:
         for ref, stage in desired.items():
             driver = self._drivers.get(ref)
             if driver is None:
-                driver = StageDriver(ref, self._residency, self._host, self._rng)
+                driver = StageDriver(ref, self._residency, self._host, self._local, self._rng)
                 self._drivers[ref] = driver
                 self._group.create_task(driver.run(), name=f"stage {ref}")
             driver.want(stage, received_ns)
@@ -81,6 +86,14 @@ class Controller:
         """A worker attached to a stage: serve it from now on."""
         if self._subscriptions.ask(StageRef.parse(f"{model}@{stage}")):
             self.look()
+
+    def driver(self, ref: StageRef) -> StageDriver:
+        """NotFound, if this node does not serve it."""
+        driver = self._drivers.get(ref)
+        if driver is None:
+            known = ", ".join(sorted(map(str, self._drivers))) or "nothing yet"
+            raise NotFound(f"this node does not serve {ref}; it serves {known:.500}")
+        return driver
 
     def reports(self) -> list[StageReport]:
         found = (driver.report() for driver in self._drivers.values())

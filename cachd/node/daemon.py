@@ -19,16 +19,20 @@ import structlog
 
 from cachd.cache.cache import Cache
 from cachd.control.authorities import Authorities
+from cachd.control.host_requests import SOCKET_NAME
 from cachd.control.limits import VERSIONS_HELD_MAX
 from cachd.control.reports import NodeReport
 from cachd.listen import Address
 from cachd.node.cache_figures import tell_cache
 from cachd.node.config import NodeConfig
+from cachd.node.control_socket import ControlSocket
 from cachd.node.controller import Controller
 from cachd.node.finders import Finders
 from cachd.node.follower import LogFollower
 from cachd.node.freshness import Freshness
+from cachd.node.host_control import HostControl
 from cachd.node.identity import next_incarnation
+from cachd.node.local_choices import LocalChoices
 from cachd.node.origin_book import OriginBook
 from cachd.node.peer_book import PeerBook
 from cachd.node.priority import prefer_this_thread
@@ -44,6 +48,7 @@ from registry_core.domain.identifiers import Digest, RegionName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.policy import Policy, Root
 from registry_core.errors import NotFound
+from registry_core.home import clock_ms
 from registry_core.ledger import queries
 from registry_core.ledger.lmdb_store import LmdbStore
 from registry_core.ledger.replica import Replica
@@ -154,6 +159,9 @@ class _Parts:
             make_room=self._room_for,
             on_change=self._reporter.changed,
         )
+        self._local = LocalChoices(config.data / "local-choices.json", clock_ms)
+        control = HostControl(lambda: self._controller, self._reporter.changed)
+        self._control = ControlSocket(config.run / SOCKET_NAME, control.answer)
         self._subscriptions = Subscriptions(config.data / "subscriptions.json", config.serve)
         self._retention = Retention(
             cache,
@@ -200,10 +208,11 @@ class _Parts:
             await self._finders.start()
             async with asyncio.TaskGroup() as group:
                 self._controller = Controller(
-                    self._replica, self._subscriptions, self._residency, self._host, group,
-                    self._rng, RegionName.parse(self._config.region),
+                    self._replica, self._subscriptions, self._residency, self._host, self._local,
+                    group=group, rng=self._rng, region=RegionName.parse(self._config.region),
                 )  # fmt: skip
                 self._controller.look()
+                self._control.start()
                 group.create_task(self._follower.run(), name="follower")
                 group.create_task(self._reporter.run(), name="reporter")
                 group.create_task(self._retention.run(), name="retention")
@@ -211,6 +220,7 @@ class _Parts:
                 self._finders.run(group)
                 ready(self._said(await self._api.start() if self._api else ""))
         finally:
+            self._control.stop()
             await self._finders.stop()
             if self._api is not None:
                 await self._api.stop()
@@ -223,6 +233,7 @@ class _Parts:
             "name": self._config.name.text,
             "peer": str(Address(self._server.host, self._server.port)),
             "socket": str(self._config.run / "cachd.sock"),
+            "control": str(self._config.run / SOCKET_NAME),
         }
         return said | ({"api": api} if api else {})
 

@@ -13,7 +13,7 @@ import os
 import socket
 
 from cachd.serve.host_errors import HostRunning, RuntimeDirUnusable
-from cachd.serve.limits import SOCKET_PATH_BYTES_MAX
+from cachd.serve.listeners import check_socket_path, listen_at
 
 
 class RuntimeDir:
@@ -25,11 +25,7 @@ class RuntimeDir:
         self.page_path = os.path.join(self.path, "page")
         self.socket_path = os.path.join(self.path, "cachd.sock")
         self._current_path = os.path.join(self.path, "current")
-        if len(os.fsencode(self.socket_path)) > SOCKET_PATH_BYTES_MAX:
-            raise RuntimeDirUnusable(
-                f"{self.socket_path} is longer than the {SOCKET_PATH_BYTES_MAX} bytes of a socket "
-                "address: choose a shorter runtime directory"
-            )
+        check_socket_path(self.socket_path)
         try:
             os.makedirs(self._current_path, mode=0o755, exist_ok=True)
             self._lock_fd = self._lock()
@@ -64,21 +60,7 @@ class RuntimeDir:
 
     def listen(self) -> socket.socket:
         """The local socket, non-blocking; takes the place of one that a dead daemon left."""
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            if os.path.lexists(self.socket_path):
-                os.unlink(self.socket_path)
-            sock.bind(self.socket_path)
-            os.chmod(self.socket_path, 0o660)
-            sock.listen(socket.SOMAXCONN)
-        except OSError as error:
-            sock.close()
-            raise RuntimeDirUnusable(
-                f"cannot listen at {self.socket_path} ({error.strerror}): is the file system of "
-                "the runtime directory local and writable?"
-            ) from error
-        sock.setblocking(False)
-        return sock
+        return listen_at(self.socket_path, 0o660)
 
     def point_current(self, model: str, stage: str, target: str) -> None:
         """Swap the symlink current/<model>/<stage>; atomic for whoever resolves it."""

@@ -42,6 +42,7 @@ _BY_CODE = {
     "ledger_locked": UNAVAILABLE,
     "ledger_unavailable": UNAVAILABLE,
     "authority_unavailable": UNAVAILABLE,
+    "node_unavailable": UNAVAILABLE,
     "busy": UNAVAILABLE,
     "not_owner": UNAVAILABLE,
     "not_fresh_enough": UNAVAILABLE,

@@ -112,7 +112,7 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             "ready" if stage["standby"] else "-",
             _cache(node),
             age_text(node["seen_ms"]),
-            stage["detail"] or node["alarm"],
+            stage["detail"] or _local(stage["local"]) or node["alarm"],
         )
 
 
@@ -131,6 +131,17 @@ def _came_from(stage: dict[str, Any]) -> str:
         ("local", stage["bytes_local"]),
     )
     return ", ".join(f"{name} {size_text(count)}" for name, count in named if count) or "-"
+
+
+def _local(choice: dict[str, Any] | None) -> str:
+    """That the host went back by itself, or that its going back has ended."""
+    if choice is None:
+        return ""
+    if choice["ended"]:
+        return f"local rollback at {choice['at']} ended at {choice['ended']}"
+    ago = age_text(choice["since_ms"])
+    why = f": {choice['reason']}" if choice["reason"] else ""
+    return f"rolled back on this host at {choice['at']}, {ago}, by uid {choice['uid']}{why}"
 
 
 def _point(point: dict[str, Any] | None) -> str:
