@@ -7,6 +7,7 @@ client            `attach(...)`: what an inference process imports (standard lib
   shelf, leases   which versions this process holds, told to the daemon as they end
   link, loader    the two threads of an attachment: socket, and load + warm-up
   errors          the tree of everything that a client can raise
+  loaders         versions as numpy, torch, ONNX Runtime and transformers want them
 
 host              `ServingHost`: the node's side, on its event loop
   stage_serving   one model@stage: prepare, flip, grace, retire

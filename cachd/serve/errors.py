@@ -40,3 +40,12 @@ class ForkedAfterAttach(AttachError):
 
 class FileRefused(AttachError):
     """The version has no such file, or the name is no plain relative path within it."""
+
+
+class WeightsRefused(AttachError, ValueError):
+    """A loader cannot make of the version's files what it should. Promote a version that is sound,
+    or name the file; trying again cannot help."""
+
+
+class LibraryMissing(AttachError, ImportError):
+    """A loader needs a library that is not installed. The message names the package."""

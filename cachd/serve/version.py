@@ -1,8 +1,8 @@
 """What `load` gets and what `acquire()` gives.
 
-Whoever references a `Version` or a `View`, or a map made by it, keeps the bytes; the daemon hears
-that a version is free when it was retired and the last reference to it is gone. No call ends a
-view: `with` only marks where it is used.
+Whoever references a `Version` or a `View`, or a map made by it (an array over it, a tensor), keeps
+the bytes; the daemon hears that a version is free when it was retired and the last reference to it
+is gone. No call ends a view: `with` only marks where it is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Version:
     """A whole version on this host: an immutable directory of real, verified files."""
 
-    __slots__ = ("digest", "lease", "number", "path", "sources")
+    __slots__ = ("_maps", "digest", "lease", "number", "path", "sources")
 
     def __init__(
         self, number: int, digest: str, path: str, sources: VersionFiles, lease: Lease
@@ -32,6 +32,7 @@ class Version:
         self.path = path
         self.sources = sources
         self.lease = lease
+        self._maps: dict[str, memoryview] = {}
 
     @property
     def files(self) -> dict[str, int]:
@@ -44,7 +45,10 @@ class Version:
 
     def buffer(self, name: str) -> memoryview:
         """The whole file as read-only memory, not copied. FileRefused."""
-        return self.sources.buffer(name)
+        mapped = self._maps.get(name)
+        if mapped is None:  # of two threads that come first, one's map counts
+            mapped = self._maps.setdefault(name, self.sources.map(name, self.lease))
+        return mapped
 
     def __repr__(self) -> str:
         return f"version {self.number} ({self.digest})"
@@ -113,7 +117,7 @@ class View(Of["T"]):
 
     def buffer(self, name: str) -> memoryview:
         """The whole file as read-only memory, not copied. FileRefused."""
-        return self.loaded.version.sources.buffer(name)
+        return self.loaded.version.buffer(name)
 
     def __repr__(self) -> str:
         return f"{self.loaded.version!r} by {self.generation}.{self.choice}, flip {self.flip}"

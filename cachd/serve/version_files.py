@@ -1,8 +1,9 @@
 """Read-only access to the files of one version, through the directory descriptor it came with.
 
 Every path is walked from that descriptor without following a link, so it stays inside the version
-and needs no path to the cache: it works across mount namespaces. Descriptors and maps are made
-once per file and live as long as this object; a map lives on while a memoryview of it does.
+and needs no path to the cache: it works across mount namespaces. Descriptors are made once per file
+and live as long as this object; a map lives as long as whatever was made of it, and so does its
+`keeper`: arrays and tensors over a version's bytes keep the lease on it.
 Threads: any. The finalizer takes no lock.
 """
 
@@ -24,16 +25,21 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
+class KeptMap(mmap.mmap):
+    """A map with what must live as long as its bytes are in use."""
+
+    keeper: object = None
+
+
 class VersionFiles:
     """Owns `directory_fd` from here on."""
 
-    __slots__ = ("_directory_fd", "_fds", "_listed", "_lock", "_maps")
+    __slots__ = ("_directory_fd", "_fds", "_listed", "_lock")
 
     def __init__(self, directory_fd: int, listed: dict[str, int] | None) -> None:
         self._directory_fd = directory_fd
         self._listed = listed
         self._fds: dict[str, int] = {}
-        self._maps: dict[str, memoryview] = {}
         self._lock = threading.Lock()
 
     def sizes(self) -> dict[str, int]:
@@ -47,16 +53,16 @@ class VersionFiles:
         with self._lock:
             return self._fd(name)
 
-    def buffer(self, name: str) -> memoryview:
-        """The whole file, mapped read-only, without a copy."""
-        with self._lock:
-            if name not in self._maps:
-                fd = self._fd(name)
-                size = os.fstat(fd).st_size
-                # mmap refuses length 0.
-                mapped = mmap.mmap(fd, size, prot=mmap.PROT_READ) if size else b""
-                self._maps[name] = memoryview(mapped)
-            return self._maps[name]
+    def map(self, name: str, keeper: object, *, private: bool = False) -> memoryview:
+        """The whole file as memory, not copied: read-only, or `private`, which makes a page that is
+        written to this process's own."""
+        fd = self.fd(name)
+        size = os.fstat(fd).st_size
+        if not size:
+            return memoryview(bytearray() if private else b"")  # mmap refuses length 0
+        mapped = KeptMap(fd, size, access=mmap.ACCESS_COPY if private else mmap.ACCESS_READ)
+        mapped.keeper = keeper
+        return memoryview(mapped)
 
     def _fd(self, name: str) -> int:
         if name not in self._fds:

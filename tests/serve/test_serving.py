@@ -139,13 +139,23 @@ def test_retire_then_release_with_the_last_reference(
     fd = view.fd("number.txt")
     assert os.pread(fd, 9, 0) == b"1"
     del view
+    until(lambda: not is_open(fd), "the end of the version's descriptors")
+    value = value[:4]  # a piece of a map keeps the lease, as a tensor over it does
+    assert host.leased() == {versions[1].digest, versions[2].digest}
+    assert bytes(value) == b"\1\0\0\0"
+    del value
     until(lambda: host.leased() == {versions[2].digest}, "the release")
-    assert bytes(value[:4]) == b"\1\0\0\0"  # a map outlives its lease
-    with pytest.raises(OSError, match="Bad file"):
-        os.fstat(fd)
     host.set_target(target(3, 0, versions[1], versions[2]))  # the same version: a new handle
     until(lambda: model.acquire().number == 1, "the flip back")
     assert model.acquire().handle == 3
+
+
+def is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def test_a_finalizer_may_acquire(host: HostThread, versions: Versions, attached: Attach) -> None:

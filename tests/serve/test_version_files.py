@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,10 @@ def directory(tmp_path: Path) -> Path:
     return root
 
 
+class Keeper:
+    pass
+
+
 def open_files(directory: Path, listed: dict[str, int] | None = None) -> VersionFiles:
     return VersionFiles(os.open(directory, os.O_RDONLY | os.O_DIRECTORY), listed)
 
@@ -32,16 +37,32 @@ def test_descriptors_and_maps(directory: Path) -> None:
     fd = files.fd("a/b/deep.bin")
     assert files.fd("a/b/deep.bin") == fd
     assert os.pread(fd, 9, 0) == b"deep"
-    buffer = files.buffer("a/b/deep.bin")
+    keeper = Keeper()
+    gone = weakref.ref(keeper)
+    buffer = files.map("a/b/deep.bin", keeper)
     assert buffer.readonly
     assert bytes(buffer) == b"deep"
-    assert files.buffer("a/b/deep.bin") is buffer
-    assert bytes(files.buffer("empty")) == b""
+    assert bytes(files.map("empty", None)) == b""
     del files
     gc.collect()
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)
-    assert bytes(buffer) == b"deep"
+    part = buffer[1:3]
+    del buffer, keeper
+    assert bytes(part) == b"ee"
+    assert gone() is not None
+    del part
+    assert gone() is None
+
+
+def test_a_private_map_changes_nothing_on_disk(directory: Path) -> None:
+    files = open_files(directory)
+    private = files.map("a/b/deep.bin", None, private=True)
+    private[:] = b"DEEP"
+    assert bytes(private) == b"DEEP"
+    assert bytes(files.map("a/b/deep.bin", None)) == b"deep"
+    assert (directory / "a" / "b" / "deep.bin").read_bytes() == b"deep"
+    assert len(files.map("empty", None, private=True)) == 0
 
 
 @pytest.mark.parametrize(
@@ -54,7 +75,7 @@ def test_descriptors_and_maps(directory: Path) -> None:
 def test_other_names_are_refused(directory: Path, name: str) -> None:
     files = open_files(directory)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for method in (files.fd, files.buffer):
+    for method in (files.fd, lambda name: files.map(name, None)):
         with pytest.raises(FileRefused):
             method(name)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
