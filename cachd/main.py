@@ -1,39 +1,26 @@
 """The `cachd` command: one subcommand per daemon. Only here errors are printed and mapped to exit
-codes; each daemon says on standard output, in one JSON line, when it is ready and where."""
+codes; each daemon says on standard output, in one JSON line, when it is ready and where
+(`cachd.running`)."""
 
 from __future__ import annotations
 
-import asyncio
-import gc
-import json
 import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import click
-import uvloop
 
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, TTL_S_MIN
 from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from cachd.node.grace import GRACE_S_DEFAULT, GRACE_S_MAX
+from cachd.running import run
+from cachd.serve.host_errors import HostError
+from cachd.service_manager import ServiceManager
 from registry_core.errors import RegistryError
 
 _READY_TIMEOUT_S_DEFAULT = 60.0
-
-
-class Daemon(Protocol):
-    """What the commands run."""
-
-    async def start(self) -> dict[str, object]:
-        """Begin to serve; what to say in the ready line."""
-        ...
-
-    async def stop(self) -> None: ...
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -286,7 +273,8 @@ def node(
         relays=relays,
         ttl_s=ttl_s,
     )
-    run(lambda: Node(config))
+    service = ServiceManager.from_environment(os.environ)
+    run(lambda: Node(config, service), service)
 
 
 @cli.command()
@@ -333,27 +321,6 @@ def dev(
     )  # fmt: skip
 
 
-def run(make: Callable[[], Daemon]) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
-    uvloop.run(_serve(make()))
-
-
-async def _serve(daemon: Daemon) -> None:
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    ready = await daemon.start()
-    gc.collect()
-    gc.freeze()  # what is there now stays: a full collection must not hold up a flip
-    sys.stdout.write(json.dumps(ready | {"pid": os.getpid()}) + "\n")
-    sys.stdout.flush()
-    try:
-        await stopping.wait()
-    finally:
-        await daemon.stop()
-
-
 def main() -> None:
     try:
         cli(standalone_mode=False)
@@ -362,7 +329,7 @@ def main() -> None:
         sys.exit(2)
     except click.Abort:
         sys.exit(130)
-    except RegistryError as error:
+    except (RegistryError, HostError) as error:
         sys.stderr.write(f"cachd: {error}\n")
         sys.exit(8)
 

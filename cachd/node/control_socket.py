@@ -13,7 +13,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,9 @@ from cachd.control.host_requests import (
 )
 from cachd.control.reports import StageReport
 from cachd.serve.host_errors import HostError
-from cachd.serve.listeners import check_socket_path, listen_at
+from cachd.serve.listeners import check_socket_path, listen_at, stop_listening
 from cachd.serve.wire import FrameReader, WireError, encode_frame
+from cachd.service_manager import ServiceManager
 from registry_core.errors import Conflict, InvalidInput, RegistryError, Unauthorized
 
 _CREDENTIALS = struct.Struct("iII")
@@ -40,8 +40,14 @@ _log = structlog.get_logger("cachd.node")
 class ControlSocket:
     """`start`, then `stop`. `answer(request, uid, received_ns)` does what is asked."""
 
-    def __init__(self, path: Path, answer: Callable[[HostRequest, int, int], StageReport]) -> None:
-        self._path = str(path)
+    def __init__(
+        self,
+        path: Path,
+        answer: Callable[[HostRequest, int, int], StageReport],
+        service: ServiceManager | None = None,
+    ) -> None:
+        self._path = str(path.absolute())
+        self._service = service or ServiceManager()
         self._answer = answer
         self._callers: set[_Caller] = set()
         self._listener: socket.socket | None = None
@@ -50,19 +56,17 @@ class ControlSocket:
         """RuntimeDirUnusable. The runtime directory is this daemon's own by now."""
         check_socket_path(self._path)
         self._loop = asyncio.get_running_loop()
-        self._listener = listen_at(self._path, 0o600)
+        self._listener = listen_at(self._path, 0o600, self._service)
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def stop(self) -> None:
         if self._listener is None:
             return
         self._loop.remove_reader(self._listener.fileno())
-        self._listener.close()
+        stop_listening(self._listener, self._path, self._service)
         self._listener = None
         for caller in list(self._callers):
             caller.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)  # noqa: PTH108  # as the runtime directory does
 
     def _accept(self) -> None:
         if self._listener is None:

@@ -44,6 +44,7 @@ from cachd.node.scrubber import Scrubber
 from cachd.node.subscriptions import Subscriptions
 from cachd.peer.server import PeerServer
 from cachd.serve.host import ServingHost
+from cachd.service_manager import ServiceManager
 from registry_core.domain.identifiers import Digest, RegionName
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.policy import Policy, Root
@@ -60,8 +61,9 @@ _log = structlog.get_logger("cachd.node")
 class Node:
     """`start`, then `stop`."""
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(self, config: NodeConfig, service: ServiceManager | None = None) -> None:
         self._config = config
+        self._service = service or ServiceManager()
         self._main: asyncio.Task[None] | None = None
         self._started: asyncio.Future[dict[str, object]] | None = None
 
@@ -98,7 +100,9 @@ class Node:
         _log.info("bulk path", **config.bulk.described())
         try:
             async with aiohttp.ClientSession() as session:
-                parts = _Parts(config, replica, cache, server, session, incarnation)
+                parts = _Parts(
+                    config, replica, cache, server, session, incarnation, self._service
+                )  # fmt: skip
                 await parts.run(self._ready)
         finally:
             server.stop()
@@ -121,6 +125,7 @@ class _Parts:
         server: PeerServer,
         session: aiohttp.ClientSession,
         incarnation: int,
+        service: ServiceManager,
     ) -> None:
         self._config = config
         self._replica = replica
@@ -135,6 +140,7 @@ class _Parts:
             grace_s=config.grace.default_s,
             grace_of=config.grace.of,
             ready_timeout_s=config.ready_timeout_s,
+            service=service,
             on_attach=self._attached,
             on_change=self._reporter.changed,
         )
@@ -161,7 +167,7 @@ class _Parts:
         )
         self._local = LocalChoices(config.data / "local-choices.json", clock_ms)
         control = HostControl(lambda: self._controller, self._reporter.changed)
-        self._control = ControlSocket(config.run / SOCKET_NAME, control.answer)
+        self._control = ControlSocket(config.run / SOCKET_NAME, control.answer, service)
         self._subscriptions = Subscriptions(config.data / "subscriptions.json", config.serve)
         self._retention = Retention(
             cache,

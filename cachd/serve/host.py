@@ -7,9 +7,10 @@
     await host.stop()
 
 Threads: everything happens on one event loop; nothing here waits.
-Start: lock, table, page (stored anew up to what the table meant), listener. Stop: listener,
-workers' sockets, page, lock: workers go on with what they hold and attach to the next host.
-A kill at any instant leaves what stop leaves, and a socket file that the next start replaces.
+Start: lock, table, page (stored anew up to what the table meant), listener. Stop: workers'
+sockets, page, listener, lock: workers go on with what they hold and attach to the next host.
+A kill at any instant leaves what stop leaves, and a socket file that the next start replaces,
+unless a service manager kept the socket: then the next start goes on with it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.stage_serving import Desk, StageServing
 from cachd.serve.wire import WireError
 from cachd.serve.worker_connection import WorkerConnection
+from cachd.service_manager import ServiceManager
 
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -62,6 +64,7 @@ class ServingHost:
         readopt_s: float = READOPT_S,
         incarnation: int | None = None,
         clock: Callable[[], float] = time.monotonic,
+        service: ServiceManager | None = None,
         on_attach: Callable[[str, str], None] = lambda _model, _stage: None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,6 +75,7 @@ class ServingHost:
         self._readopt_s = readopt_s
         self._given_incarnation = incarnation
         self._clock = clock
+        self._service = service or ServiceManager()
         self._on_attach = on_attach
         self._on_change = on_change
         self._change_told = True
@@ -82,7 +86,7 @@ class ServingHost:
     async def start(self) -> None:
         """HostRunning, RuntimeDirUnusable, TableDamaged: the message says what to do."""
         self._loop = asyncio.get_running_loop()
-        self._runtime = RuntimeDir(self._runtime_path)
+        self._runtime = RuntimeDir(self._runtime_path, self._service)
         try:
             self._table = HandleTable(self._runtime.table_path)
             self._open_page()
@@ -110,7 +114,6 @@ class ServingHost:
         self._ticker.cancel()
         await asyncio.gather(self._ticker, return_exceptions=True)
         self._accept_off()
-        self._listener.close()
         for connection in list(self._connections):
             connection.close()
         for stage in self._stages.values():

@@ -13,14 +13,17 @@ import os
 import socket
 
 from cachd.serve.host_errors import HostRunning, RuntimeDirUnusable
-from cachd.serve.listeners import check_socket_path, listen_at
+from cachd.serve.listeners import check_socket_path, listen_at, stop_listening
+from cachd.service_manager import ServiceManager
 
 
 class RuntimeDir:
     """Owned from construction to `release`. HostRunning, RuntimeDirUnusable."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, service: ServiceManager) -> None:
         self.path = os.path.abspath(path)
+        self._service = service
+        self._listener: socket.socket | None = None
         self.table_path = os.path.join(self.path, f"host.{_boot_id()}.json")
         self.page_path = os.path.join(self.path, "page")
         self.socket_path = os.path.join(self.path, "cachd.sock")
@@ -59,8 +62,9 @@ class RuntimeDir:
                 os.unlink(path)
 
     def listen(self) -> socket.socket:
-        """The local socket, non-blocking; takes the place of one that a dead daemon left."""
-        return listen_at(self.socket_path, 0o660)
+        """The local socket, non-blocking: the one that the service manager kept, or a new one."""
+        self._listener = listen_at(self.socket_path, 0o660, self._service)
+        return self._listener
 
     def point_current(self, model: str, stage: str, target: str) -> None:
         """Swap the symlink current/<model>/<stage>; atomic for whoever resolves it."""
@@ -82,8 +86,8 @@ class RuntimeDir:
             ) from error
 
     def release(self) -> None:
-        if os.path.lexists(self.socket_path):
-            os.unlink(self.socket_path)
+        if self._listener is not None:
+            stop_listening(self._listener, self.socket_path, self._service)
         os.close(self._lock_fd)
 
 

@@ -15,7 +15,7 @@ from cachd.authority.daemon import Authority
 from cachd.authority.delivery.settings import DeliverySettings, NatsSettings
 from cachd.listen import Address
 from cachd.logs import configure_logs
-from cachd.main import run
+from cachd.running import run
 
 
 def main(home: str, port: str, settings: str, nats: str = "") -> None:
