@@ -10,6 +10,7 @@ from cachd.cache.quota import Quota
 from cachd.listen import Address
 from cachd.node.config import NodeConfig, node_name
 from cachd.node.daemon import Node
+from cachd.node.flip_options import FlipRulesByStage
 from cachd.node.grace import Grace
 from cachd.node.stage_pattern import StagePattern
 
@@ -19,18 +20,18 @@ class Dev:
 
     def __init__(
         self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
-        serve: tuple[StagePattern, ...], grace: Grace, ready_timeout_s: float,
+         serve: tuple[StagePattern, ...], grace: Grace, flip_rules: FlipRulesByStage,
         cache_quota: Quota, scrub_s: float,
     ) -> None:  # fmt: skip
         self._authority = Authority(home, listen)
         self._home = home
-        self._settings = (region, data, run, serve, grace, ready_timeout_s)
+        self._settings = (region, data, run, serve, grace, flip_rules)
         self._cache_settings = (cache_quota, scrub_s)
         self._node: Node | None = None
 
     async def start(self) -> dict[str, object]:
         ready = await self._authority.start()
-        region, data, run, serve, grace, ready_timeout_s = self._settings
+        region, data, run, serve, grace, flip_rules = self._settings
         cache_quota, scrub_s = self._cache_settings
         self._node = Node(
             NodeConfig(
@@ -43,7 +44,7 @@ class Dev:
                 listen=Address("127.0.0.1", 0),
                 serve=serve,
                 grace=grace,
-                ready_timeout_s=ready_timeout_s,
+                flip_rules=flip_rules,
                 cache_quota=cache_quota,
                 scrub_s=scrub_s,
             )

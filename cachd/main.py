@@ -20,8 +20,6 @@ from cachd.serve.host_errors import HostError
 from cachd.service_manager import ServiceManager
 from registry_core.errors import RegistryError
 
-_READY_TIMEOUT_S_DEFAULT = 60.0
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--log-level", default="info", show_default=True,
@@ -77,8 +75,15 @@ def authority(
 def node_options(command: click.decorators.FC) -> click.decorators.FC:
     """Options that `node` and `dev` share."""
     for option in (
-        click.option("--ready-timeout-s", default=_READY_TIMEOUT_S_DEFAULT, show_default=True,
-                     help="Flip without workers that take longer than this to load."),
+        click.option("--warm-spread-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
+                     help="Begin to load a new version at a point of this span that differs from "
+                     "host to host.  [default: 0]"),
+        click.option("--ready-timeout-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
+                     help="What load and warm-up may take in a worker before it counts as late.  "
+                     "[default: 60]"),
+        click.option("--flip-policy", multiple=True, metavar="[NAME@STAGE=]POLICY",
+                     help="When to flip: all (workers are ready), quorum:SHARE, or timeout (with "
+                     "those that are ready by then).  [default: all]"),
         click.option("--scrub-days", default=SCRUB_DAYS_DEFAULT, show_default=True,
                      type=click.FloatRange(min=0),
                      help="Hash all of the cache again in so many days, slowly; 0: never."),
@@ -221,7 +226,9 @@ def node(
     graces: tuple[str, ...],
     cache_quota: str,
     scrub_days: float,
-    ready_timeout_s: float,
+    flip_policy: tuple[str, ...],
+    ready_timeout_s: tuple[str, ...],
+    warm_spread_s: tuple[str, ...],
     api: str | None,
     relays: str,
     ttl_s: float,
@@ -238,6 +245,7 @@ def node(
     from cachd.node.bulk_options import bulk_path
     from cachd.node.config import NodeConfig, node_name
     from cachd.node.daemon import Node
+    from cachd.node.flip_options import FlipRulesByStage
     from cachd.node.grace import Grace, GraceRule
     from cachd.node.stage_pattern import StagePattern
     from cachd.peer.directory import PeerAddress, place_name
@@ -268,7 +276,9 @@ def node(
         grace=Grace(grace_s, tuple(GraceRule.parse(text) for text in graces)),
         cache_quota=Quota.parse(cache_quota),
         scrub_s=scrub_days * 86_400,
-        ready_timeout_s=ready_timeout_s,
+        flip_rules=FlipRulesByStage.parse(
+            policy=flip_policy, ready_timeout_s=ready_timeout_s, warm_spread_s=warm_spread_s
+        ),
         api=Address.parse(api) if api else None,
         relays=relays,
         ttl_s=ttl_s,
@@ -297,7 +307,9 @@ def dev(
     graces: tuple[str, ...],
     cache_quota: str,
     scrub_days: float,
-    ready_timeout_s: float,
+    flip_policy: tuple[str, ...],
+    ready_timeout_s: tuple[str, ...],
+    warm_spread_s: tuple[str, ...],
 ) -> None:
     """An authority and a node in one process, for a laptop.
 
@@ -307,15 +319,19 @@ def dev(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.dev import Dev
+    from cachd.node.flip_options import FlipRulesByStage
     from cachd.node.grace import Grace, GraceRule
     from cachd.node.stage_pattern import StagePattern
 
+    flip_rules = FlipRulesByStage.parse(
+        policy=flip_policy, ready_timeout_s=ready_timeout_s, warm_spread_s=warm_spread_s
+    )
     patterns = tuple(StagePattern.parse(text) for text in serve)
     grace = Grace(grace_s, tuple(GraceRule.parse(text) for text in graces))
     run(
         lambda: Dev(
             home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
-            serve=patterns, grace=grace, ready_timeout_s=ready_timeout_s,
+            serve=patterns, grace=grace, flip_rules=flip_rules,
             cache_quota=Quota.parse(cache_quota), scrub_s=scrub_days * 86_400,
         )
     )  # fmt: skip

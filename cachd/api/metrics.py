@@ -7,7 +7,7 @@ have few values (a route is its template, never a path). Event loop only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as package_version
 
 from aiohttp import web
@@ -50,6 +50,12 @@ class Metrics:
         """What counts one more of a value of `label`."""
         made = Counter(name, meaning, [label], registry=self._registry)
         return lambda value: made.labels(value).inc()
+
+    def histogram(
+        self, name: str, meaning: str, buckets: Sequence[float]
+    ) -> Callable[[float], None]:
+        """What takes in one more observation."""
+        return Histogram(name, meaning, buckets=buckets, registry=self._registry).observe
 
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A figure that `read` gives; NaN where it raises a RegistryError."""

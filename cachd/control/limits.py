@@ -69,6 +69,11 @@ STAGES_PER_NODE_MAX = 10_000
 BRINGS_MAX = 4
 """Versions that a node fetches or verifies at once; others wait their turn."""
 
+READY_TIMEOUT_S_MIN, READY_TIMEOUT_S_MAX = 0.1, 86_400.0
+WARM_SPREAD_S_MAX = 3_600.0
+WORKERS_PER_REPORT_MAX = 512
+"""Single workers in a node's report, over all of its stages."""
+
 assert POLL_S_MAX < REQUEST_S_MAX
 assert SILENT_AFTER_MS >= 3 * REPORT_INTERVAL_S * 1000, "two lost reports do not silence a node"
 assert STREAM_IDLE_S_MAX > 3 * STREAM_HEARTBEAT_S

@@ -25,14 +25,29 @@ class LocalBody(msgspec.Struct):
     ended: str = ""
 
 
+class WorkerReport(msgspec.Struct):
+    """One worker and the version that its stage is to serve. `state` is one of untold, loading,
+    late, ready, failed; `seconds` what loading took, or takes so far; `flip` the one it answers by.
+    """
+
+    pid: int
+    state: str
+    seconds: float
+    flip: int
+    detail: str = ""
+
+
 class StageReport(msgspec.Struct):
     """One stage on one node. Bytes are those of the fetch of the version now desired; of those from
     the origin, `bytes_from_home` came from the home region's because this region's did not have
     them.
 
-    `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, refused,
-    diverged. Diverged: the host serves `previous` by a choice of its own, which is told in `local`
-    and shows in `observed` as the choice after the log's.
+    `state` is one of waiting, fetching, verifying, preparing, serving, load-failed, load-late,
+    blocked, refused, diverged. Diverged: the host serves `previous` by a choice of its own, which
+    is told in `local` and shows in `observed` as the choice after the log's.
+    Of `workers`, `ready` have loaded what is desired, and `switched` answer by `flip`.
+    `warms_in_s`: until workers are told of it, where hosts begin spread over a time. `progress`
+    tells of single workers, those first that hold it back, and not of all where there are many.
     `standby`: the other version of the move is resident here and loaded in every worker, so that a
     rollback is one store to memory.
     `received_ns` and `switched_ns` are CLOCK_MONOTONIC of that host: when the change now in force
@@ -48,6 +63,11 @@ class StageReport(msgspec.Struct):
     observed: PointBody | None = None
     flip: int = 0
     workers: int = 0
+    ready: int = 0
+    switched: int = 0
+    policy: str = ""
+    warms_in_s: float = 0.0
+    progress: list[WorkerReport] = []
     standby: bool = False
     bytes_done: int = 0
     bytes_total: int = 0

@@ -9,6 +9,7 @@ from socket import gethostname
 from cachd.cache.quota import Quota
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.node.flip_options import FlipRulesByStage
 from cachd.node.grace import Grace
 from cachd.node.stage_pattern import StagePattern
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
@@ -33,7 +34,7 @@ class NodeConfig:
     listen: Address
     serve: tuple[StagePattern, ...]
     grace: Grace
-    ready_timeout_s: float
+    flip_rules: FlipRulesByStage
     api: Address | None = None
     """Where reads are answered and the log is relayed."""
     relays: str = ""

@@ -10,6 +10,7 @@ import asyncio
 import time
 from random import Random
 
+from cachd.control.limits import WORKERS_PER_REPORT_MAX
 from cachd.control.reports import PrefetchReport, StageReport
 from cachd.node.desired import desired_prefetches, desired_stage, desired_stages
 from cachd.node.local_choices import LocalChoices
@@ -97,7 +98,13 @@ class Controller:
 
     def reports(self) -> list[StageReport]:
         found = (driver.report() for driver in self._drivers.values())
-        return [report for report in found if report is not None]
+        reports = [report for report in found if report is not None]
+        workers = 0
+        for report in reports:
+            workers += len(report.progress)
+            if workers > WORKERS_PER_REPORT_MAX:
+                report.progress = []
+        return reports
 
     def prefetches(self) -> list[PrefetchReport]:
         return self._prefetcher.reports()

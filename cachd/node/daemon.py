@@ -28,6 +28,7 @@ from cachd.node.config import NodeConfig
 from cachd.node.control_socket import ControlSocket
 from cachd.node.controller import Controller
 from cachd.node.finders import Finders
+from cachd.node.flip_teller import FlipTeller
 from cachd.node.follower import LogFollower
 from cachd.node.freshness import Freshness
 from cachd.node.host_control import HostControl
@@ -135,11 +136,13 @@ class _Parts:
         self._rng = Random(f"{config.name}/{incarnation}")
         authorities = Authorities(config.authority_url)
         self._reporter = Reporter(session, authorities, config.name.text, self._describe)
+        self._flips = FlipTeller()
         self._host = ServingHost(
             config.run,
             grace_s=config.grace.default_s,
             grace_of=config.grace.of,
-            ready_timeout_s=config.ready_timeout_s,
+            rules=lambda model, stage: config.flip_rules.of(model, stage, host=config.name.text),
+            on_event=self._flips.on_event,
             service=service,
             on_attach=self._attached,
             on_change=self._reporter.changed,
@@ -204,6 +207,7 @@ class _Parts:
         )
         if self._api is not None:
             tell_cache(self._api.gauge, cache.space, self._scrubber)
+            self._flips.count_at(self._api, self._host.held_back)
         self._controller: Controller | None = None
 
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:

@@ -9,7 +9,7 @@ where that cannot be had. Changes are refused: they go to an authority.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -89,6 +89,14 @@ class ReadApi:
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """Tell one more figure at /metrics."""
         self._metrics.gauge(name, meaning, read)
+
+    def counter(self, name: str, meaning: str, label: str) -> Callable[[str], None]:
+        return self._metrics.counter(name, meaning, label)
+
+    def histogram(
+        self, name: str, meaning: str, buckets: Sequence[float]
+    ) -> Callable[[float], None]:
+        return self._metrics.histogram(name, meaning, buckets)
 
     async def start(self) -> str:
         """Serve; the URL."""

@@ -18,7 +18,7 @@ import structlog
 
 from cachd.cache.errors import CacheUnavailable
 from cachd.control.limits import RETRY_S_MAX, RETRY_S_MIN
-from cachd.control.reports import PointBody, StageReport
+from cachd.control.reports import PointBody, StageReport, WorkerReport
 from cachd.node.desired import DesiredStage
 from cachd.node.local_choices import LocalChoices
 from cachd.node.residency import Residency
@@ -229,7 +229,13 @@ class StageDriver:
         report.switched_ns = observed.last_switch_ns
         in_force = report.observed is not None and report.observed == _point(acting)
         report.state = observed.state if in_force or observed.state != "serving" else arriving
-        report.detail = observed.error or ""
+        report.detail = observed.error or _so_far(observed)
+        report.ready, report.switched = observed.ready, observed.switched
+        report.policy, report.warms_in_s = observed.policy, round(observed.begins_in_s, 1)
+        report.progress = [
+            WorkerReport(one.pid, one.state, one.seconds, one.flip, one.error)
+            for one in observed.progress
+        ]
         if acting is not self.desired and report.state == "serving":
             report.state = "diverged"
         if self._trouble[0] and not in_force:
@@ -248,3 +254,14 @@ def _point(desired: DesiredStage) -> PointBody:
 
 def _guard(desired: DesiredStage) -> str:
     return f"{desired.generation}.{desired.choice}"
+
+
+def _so_far(observed: Observed) -> str:
+    """What is waited for, where nothing is wrong."""
+    if observed.state != "preparing":
+        return ""
+    if observed.begins_in_s:
+        return f"warms in {observed.begins_in_s:.0f} s"
+    if not observed.workers:
+        return "the workers from before are waited for"
+    return f"{observed.ready} of {observed.workers} workers ready"

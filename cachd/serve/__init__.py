@@ -12,7 +12,11 @@ client            `attach(...)`: what an inference process imports (standard lib
 host              `ServingHost`: the node's side, on its event loop
   stage_serving   one model@stage: prepare, flip, grace, retire
   prepared_versions  its version directories, kept open for workers
+  preparation     a target on its way into force: deadlines, deaths, who is how far
   flip_policy     PURE: may the word be stored now?
+  flip_rules      policy, deadline and spread of one model@stage
+  flip_events     what the host tells of its flips
+  worker_progress what is told of single workers
   handle_table    slots and handles, durable before they are used
   worker_connection  one worker's socket: bounded, never blocking
   runtime_dir     who owns the runtime directory, listener, `current` symlinks

@@ -13,6 +13,7 @@ lock is re-entrant because a finalizer of a user's value may run anywhere and ca
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -21,7 +22,7 @@ from cachd.serve import errors
 from cachd.serve.flip_page import FlipPageError, FlipPageReader, Record, SlotReader
 from cachd.serve.from_daemon import Attached as Welcome
 from cachd.serve.from_daemon import Flipped, Prepare, Refused, Retire
-from cachd.serve.from_worker import Failed, Ready, Switched
+from cachd.serve.from_worker import Failed, Late, Leaving, Ready, Switched
 from cachd.serve.leases import LeaseBook
 from cachd.serve.limits import CLOSE_TIMEOUT_S, ERROR_CHARS_MAX
 from cachd.serve.link import Link
@@ -76,6 +77,7 @@ class Attached(Of["T"]):
             wanted=self._on_wanted,
             on_loaded=self._on_loaded,
             on_failed=self._on_failed,
+            on_late=self._on_late,
         )
         _attachments.add(self)
 
@@ -99,6 +101,7 @@ class Attached(Of["T"]):
             dropped = self._shelf.clear()
             self._first.set()
         self._loader.stop()
+        self._book.send(Leaving())
         self._link.stop(CLOSE_TIMEOUT_S)
         del held, dropped  # a user's finalizers run here, outside the lock
 
@@ -134,6 +137,12 @@ class Attached(Of["T"]):
         )
         self._held = (_JUDGE_AGAIN, self._held[1])
         self._link.abandon()
+
+    def leave(self) -> None:
+        """The process ends, and not by accident. What is held stays usable."""
+        if self._end is None:
+            self._book.send(Leaving())
+            self._link.stop(CLOSE_TIMEOUT_S)
 
     # The switch
 
@@ -216,7 +225,7 @@ class Attached(Of["T"]):
             view = self._held[1]
             prepared = self._shelf.prepare(message, fds, view.loaded if view else None)
         if isinstance(prepared, Version):
-            self._loader.submit(prepared)
+            self._loader.submit(prepared, message.ready_within_s)
         elif prepared is not None:
             self._book.send(Ready(message.handle))
             self._settle_if_possible()
@@ -256,6 +265,13 @@ class Attached(Of["T"]):
             )
             failure.__cause__ = error
             self._give_up(failure)
+
+    def _on_late(self, handle: int, told: str) -> None:
+        with self._lock:
+            version = self._shelf.being_loaded(handle)
+        if version is not None:
+            self.last_error = f"{version!r} is late: {told}"
+            self._book.send(Late(handle, told))
 
     # Ends
 
@@ -304,4 +320,10 @@ def _after_fork_in_child() -> None:
         attached.forked()
 
 
+def _at_exit() -> None:
+    for attached in list(_attachments):
+        attached.leave()
+
+
+atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork_in_child)

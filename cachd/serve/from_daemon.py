@@ -68,6 +68,8 @@ class Prepare:
     """Load and warm this version, whose directory comes along as a read-only descriptor.
 
     `files`: name -> bytes; None where the list did not fit the frame: list the directory.
+    `ready_within_s`: what `load` and `warm` may take before the worker is to say that it is late;
+    0: no limit.
     """
 
     __slots__ = (
@@ -79,6 +81,7 @@ class Prepare:
         "handle",
         "number",
         "path",
+        "ready_within_s",
     )
 
     def __init__(
@@ -92,6 +95,7 @@ class Prepare:
         digest: str,
         path: str,
         files: dict[str, int] | None,
+        ready_within_s: float = 0.0,
     ) -> None:
         self.handle = handle
         self.flip_hint = flip_hint
@@ -101,9 +105,11 @@ class Prepare:
         self.digest = digest
         self.path = path
         self.files = files
+        self.ready_within_s = ready_within_s
 
     @classmethod
     def parse(cls, message: dict[str, Any]) -> Prepare:
+        limited = "ready_within_s" in message
         version = fields.record(message.get("version"), "version")
         return cls(
             fields.handle(message),
@@ -114,6 +120,7 @@ class Prepare:
             digest=fields.text(version, "digest", DIGEST_CHARS_MAX),
             path=fields.text(version, "path", PATH_CHARS_MAX),
             files=_files(version) if "files" in version else None,
+            ready_within_s=fields.seconds(message, "ready_within_s") if limited else 0.0,
         )
 
     def message(self) -> dict[str, Any]:
@@ -130,6 +137,7 @@ class Prepare:
             "flip_hint": self.flip_hint,
             "generation": self.generation,
             "choice": self.choice,
+            "ready_within_s": self.ready_within_s,
             "version": version,
         }
 

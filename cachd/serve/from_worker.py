@@ -106,6 +106,23 @@ class Failed:
         return {"op": "failed", "handle": self.handle, "error": self.error[:ERROR_CHARS_MAX]}
 
 
+class Late:
+    """`load` or `warm` takes longer than it may, and goes on: `ready` or `failed` may follow."""
+
+    __slots__ = ("error", "handle")
+
+    def __init__(self, handle: int, error: str) -> None:
+        self.handle = handle
+        self.error = error
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Late:
+        return cls(fields.handle(message), fields.text(message, "error", ERROR_CHARS_MAX))
+
+    def message(self) -> dict[str, Any]:
+        return {"op": "late", "handle": self.handle, "error": self.error[:ERROR_CHARS_MAX]}
+
+
 class Switched:
     """The worker answers by this flip since `ns` (CLOCK_MONOTONIC)."""
 
@@ -141,15 +158,30 @@ class Released:
         return {"op": "released", "handle": self.handle}
 
 
+class Leaving:
+    """The worker is about to close: its end is no accident."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, _message: dict[str, Any]) -> Leaving:
+        return cls()
+
+    def message(self) -> dict[str, Any]:
+        return {"op": "leaving"}
+
+
 if TYPE_CHECKING:
-    Message = Attach | Ready | Failed | Switched | Released
+    Message = Attach | Ready | Failed | Late | Switched | Released | Leaving
 
 _OPS = {
     "attach": Attach,
     "ready": Ready,
     "failed": Failed,
+    "late": Late,
     "switched": Switched,
     "released": Released,
+    "leaving": Leaving,
 }
 
 

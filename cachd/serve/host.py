@@ -1,6 +1,6 @@
 """The node's side of serving: flip page, local socket, handles, leases, grace.
 
-    host = ServingHost(runtime_dir, grace_s=600, ready_timeout_s=120, ...)
+    host = ServingHost(runtime_dir, grace_s=600, ...)
     await host.start()
     host.set_target(Target(...))      # prepare in all workers, flip once they are ready
     host.observed("minilm", "production")
@@ -24,7 +24,9 @@ from collections.abc import Callable
 from typing import Any
 
 from cachd.serve import from_worker
+from cachd.serve.flip_events import FlipEvent
 from cachd.serve.flip_page import FlipPage, FlipPageDamaged, FlipPageError
+from cachd.serve.flip_rules import FlipRules
 from cachd.serve.from_daemon import Attached, Refused
 from cachd.serve.from_worker import PROTOCOL, Attach
 from cachd.serve.handle_table import HandleTable, Slot
@@ -35,6 +37,7 @@ from cachd.serve.limits import (
     EXPIRE_TICK_S,
     PAGE_SLOTS_DEFAULT,
     READOPT_S,
+    REJOIN_S,
     WORKERS_MAX,
 )
 from cachd.serve.names import name_tag
@@ -51,7 +54,10 @@ _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class ServingHost:
     """`on_attach(model, stage)`: a worker asks for this; `on_change()`: `observed` or
     `leased_digests` may differ. Both run on the loop, soon after, never inside a call into here.
-    `grace_of(model, stage)` where not all have `grace_s`."""
+    `grace_of(model, stage)` where not all have `grace_s`.
+    `on_event` gets flips and what holds them back as it happens, and must not call into here.
+    `rules(model, stage)`: how it flips; without, as soon as all workers are ready, which may take
+    them `ready_timeout_s`."""
 
     def __init__(
         self,
@@ -59,7 +65,8 @@ class ServingHost:
         *,
         grace_s: float,
         grace_of: Callable[[str, str], float] | None = None,
-        ready_timeout_s: float,
+        ready_timeout_s: float = 60.0,
+        rules: Callable[[str, str], FlipRules] | None = None,
         page_slots: int = PAGE_SLOTS_DEFAULT,
         readopt_s: float = READOPT_S,
         incarnation: int | None = None,
@@ -67,10 +74,13 @@ class ServingHost:
         service: ServiceManager | None = None,
         on_attach: Callable[[str, str], None] = lambda _model, _stage: None,
         on_change: Callable[[], None] = lambda: None,
+        on_event: Callable[[FlipEvent], None] = lambda _event: None,
     ) -> None:
         self._runtime_path = os.fspath(runtime_dir)
         self._grace_of = grace_of or (lambda _model, _stage: grace_s)
-        self._ready_timeout_s = ready_timeout_s
+        by_default = FlipRules(ready_timeout_s=ready_timeout_s)
+        self._rules = rules or (lambda _model, _stage: by_default)
+        self._on_event = on_event
         self._page_slots = page_slots
         self._readopt_s = readopt_s
         self._given_incarnation = incarnation
@@ -100,8 +110,10 @@ class ServingHost:
             page=self._page,
             runtime=self._runtime,
             grace_of=self._grace_of,
-            ready_timeout_s=self._ready_timeout_s,
+            rules=self._rules,
+            on_event=self._on_event,
             readopt_until_s=self._clock() + readopt_s,
+            rejoin_until_s=self._clock() + min(readopt_s, REJOIN_S),
             clock=self._clock,
             on_change=self._changed,
         )
@@ -147,6 +159,10 @@ class ServingHost:
     def leased_digests(self) -> set[str]:
         """Versions that must stay resident: in force, pending, in grace, or held by a worker."""
         return {row.digest for row in self._table.handles.values()}
+
+    def held_back(self) -> int:
+        """Stages whose target workers could not load, or not in time."""
+        return sum(stage.held_back for stage in self._stages.values())
 
     def expire(self, now_s: float) -> None:
         """All that happens by the clock; called every EXPIRE_TICK_S, and by tests."""

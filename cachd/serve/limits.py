@@ -46,6 +46,9 @@ INDEX_BYTES_MAX = SAFETENSORS_HEADER_BYTES_MAX
 SHARDS_MAX = FILES_LISTED_MAX
 U63_MAX = (1 << 63) - 1
 
+# Recorded requests
+WARMUP_LINE_BYTES_MAX = 64 * KIB * KIB
+
 # Host
 WORKERS_MAX = 4096
 ACCEPTS_PER_WAKE = 64
@@ -55,6 +58,11 @@ ATTACH_DEADLINE_S = 10.0
 READOPT_S = 30.0
 EXPIRE_TICK_S = 0.25
 HANDLES_PER_STAGE_MAX = 128
+REJOIN_S = 2.0  # in which the workers of a host before this one have attached again
+LATE_SLACK_S = 1.0  # before the daemon calls a worker late that has not said so itself
+WORKER_DEATHS_MAX = 3  # ended while they loaded one version, before no other is told to load it
+WORKERS_TOLD_MAX = 16  # single workers of a stage in a report
+WORKER_ERROR_CHARS_MAX = 200
 SOCKET_PATH_BYTES_MAX = 107  # sun_path, less its terminating zero
 TABLE_BYTES_MAX = 256 * 1024 * KIB
 
@@ -64,4 +72,6 @@ assert HELD_MAX * (DIGEST_CHARS_MAX + 64) < FRAME_BYTES_MAX  # an attach frame a
 assert HANDLES_PER_STAGE_MAX <= HELD_MAX  # whatever a worker may hold it can announce
 assert SEND_QUEUE_FRAMES_MAX > 2 * HANDLES_PER_STAGE_MAX - 1  # a late worker's first burst fits
 assert READOPT_S > 10 * RECONNECT_MAX_S  # a restarted host waits for its workers to come back
+assert REJOIN_S > 1.5 * RECONNECT_MAX_S  # a pause is at most half as long again
+assert LATE_SLACK_S > 2 * EXPIRE_TICK_S  # a worker's own word comes first
 assert ERROR_CHARS_MAX * 12 < FRAME_BYTES_MAX  # even if JSON escapes every character twice

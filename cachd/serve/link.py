@@ -109,6 +109,8 @@ class Link:
                 self._read(reader)
             if self._attached:
                 self._send_waiting(sock)
+        if self._attached:
+            self._send_waiting(sock)  # that it is leaving
 
     def _read(self, reader: FrameReader) -> None:
         for frame, fds in reader.frames():

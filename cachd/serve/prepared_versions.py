@@ -31,7 +31,13 @@ class PreparedVersions:
         self._by_handle: dict[int, _Prepared] = {}
 
     def open(
-        self, handle: int, version: ResidentVersion, target: Target, *, flip_hint: int
+        self,
+        handle: int,
+        version: ResidentVersion,
+        target: Target,
+        *,
+        flip_hint: int,
+        ready_within_s: float,
     ) -> None:
         """No effect if it is open already. VersionMissing."""
         if handle in self._by_handle:
@@ -44,15 +50,17 @@ class PreparedVersions:
             number=version.number,
             digest=version.digest,
             path=version.path,
+            ready_within_s=ready_within_s,
             files=dict(version.files),
         )
         self._by_handle[handle] = _Prepared(_open_directory(version.path), _fitting(message))
 
-    def send(self, worker: WorkerConnection, handle: int) -> None:
+    def send(self, worker: WorkerConnection, handle: int, now_s: float) -> None:
         """Have the worker load it, if it is open and the worker has not been told before."""
         prepared = self._by_handle.get(handle)
         if prepared is not None and handle not in worker.leases:
             worker.leases[handle] = "loading"
+            worker.told_s[handle] = now_s
             worker.send(prepared.message, [prepared.directory_fd])
 
     def close(self, handle: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["waiting", "preparing", "load-failed", "blocked", "serving"]
+State = Literal["waiting", "preparing", "load-failed", "load-late", "blocked", "serving"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,25 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerProgress:
+    """One worker and the version it is to serve. `state`: untold, loading, late, ready or failed;
+    `seconds`: what it took, or so far; `flip`: the one that it answers by, 0 for none."""
+
+    pid: int
+    state: str
+    seconds: float
+    flip: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What a model@stage serves on this host. `*_ns` are CLOCK_MONOTONIC, 0 = not in this life.
 
-    state       waiting: no target yet; preparing: workers load the target; load-failed: a worker
-                could not, what was in force serves on; blocked: the host could not store the
-                flip; serving: the target is in force
+    state       waiting: no target yet; preparing: workers load the target, or will in
+                `begins_in_s`; load-failed: workers could not, what was in force serves on;
+                load-late: they have not within their time, and may yet; blocked: the host could
+                not store the flip; serving: the target is in force
     workers     live ones; `ready`: of these, those that have the target (or, without one, the
                 version in force) loaded; `switched`: those that answer by the flip in force;
                 `standby`: those that have the other version of the move loaded, for a rollback
@@ -58,3 +71,6 @@ class Observed:
     received_ns: int
     flip_ns: int
     last_switch_ns: int
+    policy: str = ""
+    begins_in_s: float = 0.0
+    progress: tuple[WorkerProgress, ...] = ()

@@ -34,6 +34,9 @@ class Shelf(Of["T"]):
     def loading(self) -> bool:
         return bool(self._loading)
 
+    def being_loaded(self, handle: int) -> Version | None:
+        return self._loading.get(handle)
+
     def wanted(self, version: Version) -> bool:
         """Whether the version is still to be loaded."""
         return self._loading.get(version.lease.handle) is version

@@ -16,17 +16,21 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from cachd.serve.flip_events import FlipEvent, HeldBack, LoadedBy, PutInForce
 from cachd.serve.flip_page import FlipPage, Record
-from cachd.serve.flip_policy import Workers, decide
+from cachd.serve.flip_policy import Verdict
+from cachd.serve.flip_rules import FlipRules
 from cachd.serve.from_daemon import Flipped, Retire
-from cachd.serve.from_worker import Failed, Held, Ready, Released, Switched
+from cachd.serve.from_worker import Failed, Held, Late, Leaving, Ready, Released, Switched
 from cachd.serve.handle_table import Handle, HandleTable, Slot
 from cachd.serve.host_errors import HostError, TooManyVersions
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
+from cachd.serve.preparation import Preparation
 from cachd.serve.prepared_versions import PreparedVersions, check_directory
 from cachd.serve.resident import Observed, ResidentVersion, State, Target
 from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.worker_connection import WorkerConnection
+from cachd.serve.worker_progress import progress_of, trouble_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +41,12 @@ class Desk:
     page: FlipPage
     runtime: RuntimeDir
     grace_of: Callable[[str, str], float]
-    ready_timeout_s: float
+    rules: Callable[[str, str], FlipRules]
+    on_event: Callable[[FlipEvent], None]
     readopt_until_s: float
+    rejoin_until_s: float  # workers of an earlier life of the host may not be back yet
     clock: Callable[[], float]
     on_change: Callable[[], None]
-
-
-@dataclass(slots=True)
-class _Pending:
-    """The target that is not in force yet."""
-
-    target: Target
-    handle: int
-    overdue_s: float
-    had_workers: bool
 
 
 class StageServing:
@@ -59,7 +55,9 @@ class StageServing:
         self.workers: set[WorkerConnection] = set()
         self.target: Target | None = None  # in force; its word is stored
         self._desk = desk
-        self._pending: _Pending | None = None
+        self._rules = desk.rules(self._row.model, self._row.stage)
+        self._pending: Preparation | None = None  # the target that is not in force yet
+        self._verdict: Verdict = "wait"  # on it
         self._prepared = PreparedVersions()
         self._error: str | None = None
         self._blocked = False
@@ -88,23 +86,33 @@ class StageServing:
             self._open(kept, target.keep, target)
         serve = self._find(target.serve.digest) or self._new_handle(target.serve)
         self._open(serve, target.serve, target)
-        superseded = self._pending
-        now_s = self._desk.clock()
-        self._pending = _Pending(
-            target, serve.handle, now_s + self._desk.ready_timeout_s, bool(self.workers)
-        )
+        superseded, self._pending = self._pending, self._preparation(target, serve.handle)
         self._error = None
         if superseded is not None and superseded.handle != serve.handle:
             self._unpend(superseded.handle)
         self.advance()
-        for worker in self.workers:
-            self._prepared.send(worker, serve.handle)
+        self._tell_workers(serve.handle)
+
+    def _preparation(self, target: Target, handle: int) -> Preparation:
+        before = self._pending
+        if before is not None and before.handle == handle:
+            return before.renewed(target)
+        delay_s = self._rules.warm_delay_s(target.model, target.stage, target.generation)
+        return Preparation(target, handle, self._rules, self._desk.clock() + delay_s)
+
+    def _tell_workers(self, handle: int) -> None:
+        """Have all load it, unless its time has not come yet."""
+        pending, now_s = self._pending, self._desk.clock()
+        if pending is None or pending.begin(now_s):
+            for worker in self.workers:
+                self._prepared.send(worker, handle, now_s)
 
     def observed(self) -> Observed:
         row = self._row
         version = self._desk.table.handles.get(row.handle)
         handle = self._pending.handle if self._pending else row.handle
         received = self._pending.target if self._pending else self.target
+        now_s = self._desk.clock()
         return Observed(
             state=self._state(),
             flip=row.flip,
@@ -120,6 +128,9 @@ class StageServing:
             received_ns=received.received_ns if received else 0,
             flip_ns=self._flip_ns,
             last_switch_ns=self._last_switch_ns,
+            policy=str(self._rules.policy),
+            begins_in_s=self._pending.begins_in_s(now_s) if self._pending else 0.0,
+            progress=progress_of(self.workers, handle, self._rules, now_s),
         )
 
     def _standby(self) -> int:
@@ -143,11 +154,14 @@ class StageServing:
 
     def join(self, worker: WorkerConnection) -> None:
         """A worker came, its leases adopted: tell it all that it lacks."""
+        now_s, pending = self._desk.clock(), self._pending
         self.workers.add(worker)
-        if self._pending is not None:
-            self._pending.had_workers = True
+        worker.told_s.update(dict.fromkeys(worker.leases, now_s))
+        if pending is not None:
+            pending.joined(worker)
         for handle in [self._row.handle, *self._others()]:
-            self._prepared.send(worker, handle)
+            if pending is None or handle != pending.handle or pending.begin(now_s):
+                self._prepared.send(worker, handle, now_s)
         for handle in list(worker.leases):
             if self._desk.table.handles[handle].retired:
                 worker.send(Retire(handle).message())
@@ -155,26 +169,49 @@ class StageServing:
 
     def leave(self, worker: WorkerConnection) -> None:
         self.workers.discard(worker)
+        if self._pending is not None:
+            self._pending.left(worker)
         self._drop_unheld()
         self.advance()
 
     def heard(
-        self, worker: WorkerConnection, message: Ready | Failed | Switched | Released
+        self,
+        worker: WorkerConnection,
+        message: Ready | Failed | Late | Switched | Released | Leaving,
     ) -> None:
-        if isinstance(message, Switched):
+        if isinstance(message, Leaving):
+            worker.leaving = True
+        elif isinstance(message, Switched):
             self._on_switched(worker, message)
         elif message.handle not in worker.leases:
             return  # of a lease that has ended
-        elif isinstance(message, Ready):
-            worker.leases[message.handle] = "ready"
-        elif isinstance(message, Failed):
-            worker.leases[message.handle] = "failed"
-            worker.errors[message.handle] = message.error
-        elif worker.leases[message.handle] != "failed" or self._is_retired(message.handle):
-            self._unlease(worker, message.handle)
-            self._drop_unheld()
-        # else: it could not load what still stands, and this remembers so
+        elif isinstance(message, Released):
+            # One that could not load what still stands lets go of it: this remembers so.
+            if worker.leases[message.handle] != "failed" or self._is_retired(message.handle):
+                worker.unlease(message.handle)
+                self._drop_unheld()
+        else:
+            self._on_progress(worker, message)
         self.advance()
+
+    def _on_progress(self, worker: WorkerConnection, message: Ready | Failed | Late) -> None:
+        handle, now_s = message.handle, self._desk.clock()
+        if isinstance(message, Late) and worker.leases[handle] != "loading":
+            return  # sent at the same moment as what came of it
+        worker.errors.pop(handle, None)
+        if isinstance(message, Ready):
+            if worker.leases[handle] != "ready":
+                worker.took_s[handle] = now_s - worker.told_s.get(handle, now_s)
+                row = self._row
+                took_s = worker.took_s[handle]
+                self._desk.on_event(LoadedBy(row.model, row.stage, worker.pid, took_s))
+            worker.leases[handle] = "ready"
+        else:
+            worker.leases[handle] = "failed" if isinstance(message, Failed) else "late"
+            worker.errors[handle] = message.error
+        if not isinstance(message, Late):  # it loads one at a time: now it is the next one's turn
+            waiting = [one for one, state in worker.leases.items() if state == "loading"]
+            worker.told_s.update(dict.fromkeys(waiting, now_s))
 
     def _on_switched(self, worker: WorkerConnection, message: Switched) -> None:
         row = self._row
@@ -198,27 +235,37 @@ class StageServing:
 
     def expire(self, now_s: float) -> None:
         """Retire what was kept long enough; look again at what is overdue or blocked."""
+        pending = self._pending
         if self._kept_until_s:
-            pending = self._pending.handle if self._pending else 0
+            wanted = pending.handle if pending else 0
             ends = self._kept_until_s.items()
-            self._retire([one for one, end_s in ends if end_s <= now_s and one != pending])
-        if self._pending is not None and (now_s >= self._pending.overdue_s or self._blocked):
-            self.advance()
+            self._retire([one for one, end_s in ends if end_s <= now_s and one != wanted])
+        if pending is not None:
+            self._tell_workers(pending.handle)
+            rejoining = now_s < self._desk.rejoin_until_s
+            if self._blocked or pending.changed(self.workers, now_s, rejoining=rejoining):
+                self.advance()
         if self._sweep_due and now_s >= self._desk.readopt_until_s:
             self._drop_unheld()
 
-    def _judge(self, pending: _Pending) -> None:
+    def _judge(self, pending: Preparation) -> None:
         row = self._desk.table.handles[pending.handle]
-        states = [worker.leases.get(pending.handle) for worker in self.workers]
-        verdict = decide(
-            Workers(len(states), states.count("ready"), states.count("failed")),
-            was_in_force=row.was_in_force,
-            had_workers=pending.had_workers,
-            overdue=self._desk.clock() >= pending.overdue_s,
-        )
-        self._error = self._failure(pending.handle) if verdict == "load-failed" else None
+        free, now_s = row.was_in_force or not self._row.handle, self._desk.clock()
+        rejoining = now_s < self._desk.rejoin_until_s
+        verdict = pending.judge(self.workers, now_s, free=free, rejoining=rejoining)
+        self._verdict, self._error = verdict, None
         if verdict == "flip":
             self._put_in_force(pending.target, row)
+        elif verdict != "wait":
+            died = verdict == "workers-died"
+            self._error = pending.why_died() if died else self._failure(pending.handle)
+            self._tell_held_back(pending, row.number)
+
+    def _tell_held_back(self, pending: Preparation, number: int) -> None:
+        if self._verdict not in pending.told_reasons:
+            pending.told_reasons.add(self._verdict)
+            row, why = self._row, self._error or ""
+            self._desk.on_event(HeldBack(row.model, row.stage, number, self._verdict, why))
 
     def _put_in_force(self, target: Target, row: Handle) -> None:
         desk, before = self._desk, self._row
@@ -232,6 +279,7 @@ class StageServing:
             self._flip_ns, self._last_switch_ns = time.monotonic_ns(), 0
             for worker in self.workers:
                 worker.send(Flipped(record.flip, record.handle).message())
+            desk.on_event(PutInForce(target.model, target.stage, row.number))
         self.target, self._pending = target, None
         self._kept_until_s.pop(row.handle, None)
         if before.handle not in (0, row.handle):
@@ -266,7 +314,7 @@ class StageServing:
                 if handle in worker.leases:
                     worker.send(Retire(handle).message())
                 if worker.leases.get(handle) == "failed":
-                    self._unlease(worker, handle)
+                    worker.unlease(handle)
         self._drop_unheld()
 
     def _drop_unheld(self) -> None:
@@ -314,7 +362,13 @@ class StageServing:
         return row
 
     def _open(self, row: Handle, version: ResidentVersion, target: Target) -> None:
-        self._prepared.open(row.handle, version, target, flip_hint=self._row.flip + 1)
+        self._prepared.open(
+            row.handle,
+            version,
+            target,
+            flip_hint=self._row.flip + 1,
+            ready_within_s=self._rules.ready_timeout_s,
+        )
         if row.path != version.path:
             self._desk.table.save(handles=[replace(row, path=version.path)])
 
@@ -322,11 +376,6 @@ class StageServing:
         """Pending and kept handles, the pending one first."""
         pending = [self._pending.handle] if self._pending else []
         return pending + [one for one in self._kept_until_s if one not in pending]
-
-    @staticmethod
-    def _unlease(worker: WorkerConnection, handle: int) -> None:
-        del worker.leases[handle]
-        worker.errors.pop(handle, None)
 
     def close(self) -> None:
         self._prepared.close_all()
@@ -345,14 +394,18 @@ class StageServing:
             return "waiting" if self.target is None else "serving"
         if self._blocked:
             return "blocked"
+        if self._verdict == "load-late":
+            return "load-late"
         return "load-failed" if self._error else "preparing"
 
+    @property
+    def held_back(self) -> bool:
+        return self._pending is not None and self._verdict not in ("flip", "wait")
+
     def _late_failure(self) -> str | None:
-        """A worker that could not load what is in force meanwhile."""
+        """A worker that has not loaded what is in force meanwhile."""
         return self._failure(self._row.handle)
 
     def _failure(self, handle: int) -> str | None:
-        for worker in self.workers:
-            if worker.leases.get(handle) == "failed":
-                return f"worker {worker.pid}: {worker.errors.get(handle)}"
-        return None
+        """One that could not load it, else one that is late."""
+        return trouble_of(self.workers, handle, self._rules, self._desk.clock())

@@ -26,7 +26,7 @@ _CREDENTIALS = struct.Struct("iII")
 
 
 class WorkerConnection:
-    """`leases`: what this worker was sent and has not released -> loading, ready or failed."""
+    """`leases`: what this worker was sent and has not released -> loading, late, ready, failed."""
 
     def __init__(
         self,
@@ -40,6 +40,9 @@ class WorkerConnection:
         self.stage: StageServing | None = None  # once attached
         self.leases: dict[int, str] = {}
         self.errors: dict[int, str] = {}
+        self.told_s: dict[int, float] = {}  # since when it is at it, by the host's clock
+        self.took_s: dict[int, float] = {}  # from then until it was ready
+        self.leaving = False  # it closes on purpose
         self.flip = 0  # the last that it has switched to
         self.pid = _peer_pid(sock)
         self._sock = sock
@@ -53,6 +56,10 @@ class WorkerConnection:
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock.fileno(), self._readable)
+
+    def unlease(self, handle: int) -> None:
+        for of_handle in (self.leases, self.errors, self.told_s, self.took_s):
+            of_handle.pop(handle, None)
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
         """Queue a frame. The descriptors stay the caller's."""

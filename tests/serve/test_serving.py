@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from cachd.serve.client import AttachTimeout, Closed, LoadFailed, Version, attach
+from cachd.serve.flip_policy import FlipPolicy
+from cachd.serve.flip_rules import FlipRules
 from cachd.serve.host_errors import TooManyVersions, VersionMissing
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
 from cachd.serve.resident import ResidentVersion
@@ -230,8 +232,9 @@ def test_attach_waits_for_daemon_and_target(
 
 
 def test_slow_workers_hold_a_flip_back_only_so_long(
-    host: HostThread, versions: Versions, attached: Attach
+    start_host: Callable[..., HostThread], versions: Versions, attached: Attach
 ) -> None:
+    host = start_host(rules=lambda *_: FlipRules(FlipPolicy("timeout"), ready_timeout_s=30))
     go_on = threading.Event()
 
     def slow(version: Version) -> int:

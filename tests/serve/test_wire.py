@@ -53,10 +53,13 @@ def test_golden_messages() -> None:
         digest="sha256:bb",
         path="/v",
         files={"a/b": 5},
+        ready_within_s=60.0,
     )
     messages: list[Any] = [
         from_worker.Attach("minilm", "production", 42, "w.py", held, 1),
         from_worker.Failed(4, "OSError: no"),
+        from_worker.Late(4, "load took longer than 60 s"),
+        from_worker.Leaving(),
         from_worker.Switched(9, 4, 123),
         from_worker.Released(3),
         from_daemon.Attached(0, 8, 5, 600.0, frozenset({3})),
@@ -71,11 +74,14 @@ def test_golden_messages() -> None:
             '"client":"w.py","held":[{"handle":3,"digest":"sha256:aa","ready":true}]}'
         ),
         '{"op":"failed","handle":4,"error":"OSError: no"}',
+        '{"op":"late","handle":4,"error":"load took longer than 60 s"}',
+        '{"op":"leaving"}',
         '{"op":"switched","flip":9,"handle":4,"ns":123}',
         '{"op":"released","handle":3}',
         '{"op":"attached","slot":0,"slots":8,"incarnation":5,"grace_s":600.0,"adopted":[3]}',
         (
-            '{"op":"prepare","handle":4,"flip_hint":9,"generation":2,"choice":0,"version":'
+            '{"op":"prepare","handle":4,"flip_hint":9,"generation":2,"choice":0,'
+            '"ready_within_s":60.0,"version":'
             '{"number":12,"digest":"sha256:bb","path":"/v","files":[{"path":"a/b","size":5}]}}'
         ),
         '{"op":"retire","handle":3}',

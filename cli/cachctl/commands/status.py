@@ -108,12 +108,18 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             "silent" if node["silent"] else stage["state"],
             moved if stage["bytes_total"] else "-",
             _came_from(stage),
-            str(stage["workers"]),
+            _workers(stage),
             "ready" if stage["standby"] else "-",
             _cache(node),
             age_text(node["seen_ms"]),
             stage["detail"] or _local(stage["local"]) or node["alarm"],
         )
+
+
+def _workers(stage: dict[str, Any]) -> str:
+    """How many answer by the flip in force, unless all do."""
+    workers, switched = stage["workers"], stage["switched"]
+    return str(workers) if switched == workers else f"{switched} of {workers} switched"
 
 
 def _cache(node: dict[str, Any]) -> str:
