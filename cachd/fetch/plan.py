@@ -4,8 +4,9 @@ Policy: what this cache holds elsewhere first. A chunk that no peer holds is cla
 by one node, which `placement` names among the nodes that fetch the same version; that node pushes
 it to its followers, so they wait for it as long as such a push usually takes. What does not come is
 taken from a holder: the rarest chunk first with random ties, from the holder with most free slots,
-peers before the origin. When the last few are under way, those that are late are asked of a second
-holder. A node that has claimed all of its share helps one that is behind. A node
+peers before the origin; whose last answer was an error is asked for what no other can give. When
+the last few are under way, those that are late are asked of a second holder. A node that has
+claimed all of its share helps one that is behind. A node
 that has made no progress for `claim_timeout_s` counts no more, so its share passes to the others;
 and when nothing at all has come for so long, whatever the others say, nodes help themselves: few
 at first, or a thousand would take the same chunk.
@@ -186,6 +187,7 @@ def _asks(
     """What to ask peers for: what nobody worth waiting for holds, nor the origin gives, then the
     rarest."""
     slots = np.array([peer.slots_free for peer in view.peers], np.intp)
+    sound = np.array([not peer.failing for peer in view.peers], np.bool_)
     holders = _count(held, [peer.slots_free > 0 for peer in view.peers])
     able_at_all = np.flatnonzero(holders)
     rarity = holders[able_at_all] + rng.random(len(able_at_all))
@@ -193,6 +195,8 @@ def _asks(
     for place in able_at_all[np.argsort(rarity)]:
         able = np.flatnonzero(held[:, place] & (slots > 0))
         if len(able):
+            if (able_and_sound := able[sound[able]]).size:
+                able = able_and_sound
             best = able[np.argmax(slots[able] + rng.random(len(able)))]
             slots[best] -= 1
             yield numbers[place], view.peers[best].node
