@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from cachctl.verification import verify_node
 from registry_core.push.progress import silent
 from tests.models import make_model
-from tests.system.rig import Rig
+from tests.system.rig import Rig, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -34,6 +35,27 @@ def test_a_node_restarts_and_serves_without_the_authority(tmp_path: Path, rig: R
         registry.promote("m@production", 2)
     rig.wait_worker("w1", 2, "2.0")
     rig.assert_unharmed("w1")
+
+
+def test_the_authority_dies_while_nodes_fetch(tmp_path: Path, rig: Rig) -> None:
+    """What it told before is enough: they get the version, and serve it."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.bin").write_bytes(random.Random(5).randbytes(8 << 20))
+    with rig.connect() as registry:
+        registry.push(model, "m")
+        registry.promote("m@production", 1)
+    caches = [rig.folder / name / "cache" for name in ("n1", "n2")]
+    for name in ("n1", "n2"):
+        rig.start_node(name, "--max-download", "24mbit")  # three seconds
+    eventually(lambda: all(any((cache / "partial").glob("*.have")) for cache in caches))
+    rig.fleet.kill("authority")
+    assert not any(any((cache / "versions").iterdir()) for cache in caches), "it was in the middle"
+    for worker, name in (("w1", "n1"), ("w2", "n2")):
+        rig.start_worker(worker, name)
+    for worker in ("w1", "w2"):
+        rig.wait_worker(worker, 1, "1.0")
+        rig.assert_unharmed(worker)
 
 
 def test_a_second_node_needs_no_origin(tmp_path: Path, rig: Rig) -> None:
