@@ -54,6 +54,7 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
             _busy(state, swarm.settings.busy_s(state.busy), now_s)
         case _, PeerError():
             _fail(swarm, state, now_s)
+            swarm.abandon(attempt.source)  # what waits behind it would take as long
         case _:
             raise error
 

@@ -268,8 +268,12 @@ class Swarm:
         self._refused_by_origin[wanted.number] = reason
 
     def ban(self, source: Source, reason: str) -> None:
-        """Do not use a source any more in this fetch; what waits for a worker is abandoned."""
+        """Do not use a source any more in this fetch."""
         self.state_of(source).banned = reason
+        self.abandon(source)
+
+    def abandon(self, source: Source) -> None:
+        """What waits for a worker to ask this source is not begun any more, and planned again."""
         for attempt in self.attempts:
             attempt.abandoned |= attempt.source == source
 
