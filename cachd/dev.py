@@ -8,6 +8,7 @@ from pathlib import Path
 from cachd.authority.daemon import Authority
 from cachd.cache.quota import Quota
 from cachd.listen import Address
+from cachd.memory.settings import MemorySettings
 from cachd.node.config import NodeConfig, node_name
 from cachd.node.daemon import Node
 from cachd.node.flip_options import FlipRulesByStage
@@ -21,17 +22,17 @@ class Dev:
     def __init__(
         self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
          serve: tuple[StagePattern, ...], grace: Grace, flip_rules: FlipRulesByStage,
-        cache_quota: Quota, scrub_s: float,
+        memory: MemorySettings, cache_quota: Quota, scrub_s: float,
     ) -> None:  # fmt: skip
         self._authority = Authority(home, listen)
         self._home = home
-        self._settings = (region, data, run, serve, grace, flip_rules)
+        self._settings = (region, data, run, serve, grace, memory, flip_rules)
         self._cache_settings = (cache_quota, scrub_s)
         self._node: Node | None = None
 
     async def start(self) -> dict[str, object]:
         ready = await self._authority.start()
-        region, data, run, serve, grace, flip_rules = self._settings
+        region, data, run, serve, grace, memory, flip_rules = self._settings
         cache_quota, scrub_s = self._cache_settings
         self._node = Node(
             NodeConfig(
@@ -44,6 +45,7 @@ class Dev:
                 listen=Address("127.0.0.1", 0),
                 serve=serve,
                 grace=grace,
+                memory=memory,
                 flip_rules=flip_rules,
                 cache_quota=cache_quota,
                 scrub_s=scrub_s,

@@ -26,6 +26,15 @@ LAST_USE_STEP_S = 60.0  # how exactly the last use of a version is kept
 SCRUB_BYTES_PER_S = 64 * MIB  # while a file is read
 SCRUB_RETRY_S = 60.0  # between two attempts to mend what nobody could give
 
+# Memory
+MEASURE_S = 10.0  # between two looks at what is in memory
+MEASURE_STEP = 64 * MIB  # looked at in one system call
+MEASURE_STEPS_MAX = 1_024  # of one version; of larger ones a sample is looked at
+MAPS_PER_VERSION_MAX = 1_024  # the kernel gives a process 65,530
+RECLAIMED_SHARE = 0.001  # lacking, from which on pages are brought back
+BRING_BACK_S_MAX = 300.0  # between two attempts, while the kernel takes pages again and again
+MEMORY_REPORTED_MAX = 1_000  # versions in a node's report
+
 # Peer protocol
 REQUEST_PAYLOAD_MAX = 64
 HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
@@ -109,6 +118,7 @@ LEFT_OUT_REMEMBERED_MAX = 4_096  # entries that were logged
 
 assert DNS_TTL_S_MIN < DNS_NOTHING_TTL_S_MAX < DNS_TTL_S_MAX
 assert MDNS_ASK_S < MDNS_LOOK_S < MDNS_TTL_S
+assert MEASURE_S < BRING_BACK_S_MAX
 assert 0 < CACHE_LOW < CACHE_HIGH < 1
 assert PEERS_MAX < 256, "the planner counts holders in bytes"
 assert HASH_SLICE <= domain.CHUNK_DEFAULT

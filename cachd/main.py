@@ -14,7 +14,9 @@ from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT, TTL_S_MAX, T
 from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
+from cachd.memory.settings import MemorySettings
 from cachd.node.grace import GRACE_S_DEFAULT, GRACE_S_MAX
+from cachd.node.memory_options import memory_options
 from cachd.running import run
 from cachd.serve.host_errors import HostError
 from cachd.service_manager import ServiceManager
@@ -202,6 +204,7 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     type=click.FloatRange(TTL_S_MIN, TTL_S_MAX),
     help="A replica that has heard nothing for so long says that it is stale.",
 )
+@memory_options
 @node_options
 def node(
     name: str | None,
@@ -224,6 +227,7 @@ def node(
     serve: tuple[str, ...],
     grace_s: float,
     graces: tuple[str, ...],
+    memory: MemorySettings,
     cache_quota: str,
     scrub_days: float,
     flip_policy: tuple[str, ...],
@@ -274,6 +278,7 @@ def node(
         ),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace=Grace(grace_s, tuple(GraceRule.parse(text) for text in graces)),
+        memory=memory,
         cache_quota=Quota.parse(cache_quota),
         scrub_s=scrub_days * 86_400,
         flip_rules=FlipRulesByStage.parse(
@@ -295,6 +300,7 @@ def node(
     help="The registry that `cachctl init` made.",
 )
 @click.option("--listen", default="127.0.0.1:7420", show_default=True, help="Of the control API.")
+@memory_options
 @node_options
 def dev(
     home: Path,
@@ -305,6 +311,7 @@ def dev(
     serve: tuple[str, ...],
     grace_s: float,
     graces: tuple[str, ...],
+    memory: MemorySettings,
     cache_quota: str,
     scrub_days: float,
     flip_policy: tuple[str, ...],
@@ -331,7 +338,7 @@ def dev(
     run(
         lambda: Dev(
             home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
-            serve=patterns, grace=grace, flip_rules=flip_rules,
+            serve=patterns, grace=grace, memory=memory, flip_rules=flip_rules,
             cache_quota=Quota.parse(cache_quota), scrub_s=scrub_days * 86_400,
         )
     )  # fmt: skip

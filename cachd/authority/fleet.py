@@ -139,4 +139,5 @@ class Fleet:
 def _node_status(model: str, seen: SeenReport) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(seen.report)
     shown["stages"] = [stage for stage in shown["stages"] if stage["model"] == model]
+    shown["memory"] = [one for one in shown["memory"] if one["model"] == model]
     return shown | {"seen_ms": seen.seen_ms, "silent": seen.silent}

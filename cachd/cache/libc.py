@@ -26,6 +26,8 @@ _libc.mmap.argtypes = [
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+_libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.munlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.sync_file_range.argtypes = [ctypes.c_int, ctypes.c_long, ctypes.c_long, ctypes.c_uint]
 
 _MADV_POPULATE_READ = 22  # Linux 5.14
@@ -92,8 +94,7 @@ class ReadOnlyMap:
 
         A page that cannot be read from the disk is an OSError here rather than a SIGBUS later.
         """
-        start = offset - offset % mmap.PAGESIZE
-        length = min(length + offset - start, self.size - start)
+        start, length = self._pages(offset, length)
         if length <= 0:
             return True
         if _libc.madvise(self._address + start, length, _MADV_POPULATE_READ) == 0:
@@ -112,16 +113,34 @@ class ReadOnlyMap:
         array = (ctypes.c_char * length).from_address(self._address + offset)
         return memoryview(array).cast("B").toreadonly()
 
-    def resident_pages(self) -> tuple[int, int]:
-        """(pages in memory, pages), as mincore tells."""
-        pages = -(-self.size // mmap.PAGESIZE)
-        if not pages:
+    def lock(self, offset: int, length: int) -> None:
+        """Bring the pages of a range into memory, to stay there until `close`. OSError: this
+        process may not (EPERM, ENOMEM), or they cannot be read."""
+        start, length = self._pages(offset, length)
+        if length > 0 and _libc.mlock(self._address + start, length) != 0:
+            raise _last_error("mlock")
+
+    def unlock(self) -> None:
+        """All of it."""
+        if self._address:
+            _libc.munlock(self._address, self.size)
+
+    def resident_pages(self, offset: int = 0, length: int | None = None) -> tuple[int, int]:
+        """(pages in memory, pages) of a range, or of all, as mincore tells."""
+        start, length = self._pages(offset, self.size if length is None else length)
+        pages = -(-length // mmap.PAGESIZE)
+        if pages <= 0:
             return 0, 0
         states = ctypes.create_string_buffer(pages)
-        if _libc.mincore(self._address, self.size, states) != 0:
+        if _libc.mincore(self._address + start, length, states) != 0:
             raise _last_error("mincore")
-        raw = states.raw
-        return pages - raw.count(0), pages
+        lacking = states.raw[:pages].count(0)
+        return pages - lacking, pages
+
+    def _pages(self, offset: int, length: int) -> tuple[int, int]:
+        """(where its first page begins, bytes from there) of a range, as far as the file goes."""
+        start = offset - offset % mmap.PAGESIZE
+        return start, min(length + offset - start, self.size - start)
 
 
 def _last_error(what: str) -> OSError:

@@ -96,6 +96,19 @@ class PrefetchReport(msgspec.Struct):
     bytes_total: int = 0
 
 
+class VersionInMemory(msgspec.Struct):
+    """A version that is held in memory. `standing` is why: needed, leased, rollback, grace,
+    prefetched, warm, spare. `there`: bytes in memory as measured last; `locked`: of these, bytes
+    that cannot be reclaimed."""
+
+    model: str
+    digest: str
+    standing: str
+    bytes: int
+    there: int
+    locked: int
+
+
 class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     """A node as it describes itself; `peer` is where it serves chunks, host:port."""
 
@@ -119,6 +132,10 @@ class NodeReport(msgspec.Struct, forbid_unknown_fields=True):
     held: list[str] = []
     """Digests of versions that are resident or leased here, whether a stage names them or not."""
     prefetches: list[PrefetchReport] = []
+    memory: list[VersionInMemory] = []
+    memory_bytes: int = 0
+    memory_budget: int = 0
+    """What versions take of memory, and what they may; a file of several versions counts once."""
     followed: int = 0
     """Entries of the log that `stages` and `prefetches` follow from."""
     peers_known: str = ""

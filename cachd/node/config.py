@@ -9,6 +9,7 @@ from socket import gethostname
 from cachd.cache.quota import Quota
 from cachd.control.limits import SCRUB_DAYS_DEFAULT, TTL_S_DEFAULT
 from cachd.listen import Address
+from cachd.memory.settings import MemorySettings
 from cachd.node.flip_options import FlipRulesByStage
 from cachd.node.grace import Grace
 from cachd.node.stage_pattern import StagePattern
@@ -18,6 +19,7 @@ from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
 from registry_core.domain.identifiers import NodeId
 
 CACHE_QUOTA_DEFAULT = Quota(share=0.9)
+MEMORY_DEFAULT = MemorySettings()
 SCRUB_S_DEFAULT = SCRUB_DAYS_DEFAULT * 86_400
 
 
@@ -54,6 +56,7 @@ class NodeConfig:
     scrub_s: float = SCRUB_S_DEFAULT
     """In which all that is held is looked at once; 0: never."""
     bulk: BulkPath = UNBOUNDED
+    memory: MemorySettings = MEMORY_DEFAULT
 
 
 def node_name(given: str | None) -> NodeId:

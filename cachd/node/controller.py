@@ -12,7 +12,7 @@ from random import Random
 
 from cachd.control.limits import WORKERS_PER_REPORT_MAX
 from cachd.control.reports import PrefetchReport, StageReport
-from cachd.node.desired import desired_prefetches, desired_stage, desired_stages
+from cachd.node.desired import DesiredStage, desired_prefetches, desired_stage, desired_stages
 from cachd.node.local_choices import LocalChoices
 from cachd.node.prefetcher import Prefetcher
 from cachd.node.residency import Residency
@@ -109,11 +109,16 @@ class Controller:
     def prefetches(self) -> list[PrefetchReport]:
         return self._prefetcher.reports()
 
+    def acting(self) -> list[DesiredStage]:
+        """What each stage is to serve, this host's own choices considered."""
+        found = (driver.acting for driver in self._drivers.values())
+        return [stage for stage in found if stage is not None]
+
+    def prefetched(self) -> set[Digest]:
+        return self._prefetcher.wanted()
+
     def wanted(self) -> set[Digest]:
         """Versions that some stage serves or may roll back to, and those that are prefetched."""
         return self._prefetcher.wanted() | {
-            digest
-            for driver in self._drivers.values()
-            if driver.desired is not None
-            for digest in driver.desired.digests
+            digest for stage in self.acting() for digest in stage.digests
         }

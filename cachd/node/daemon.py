@@ -24,6 +24,7 @@ from cachd.control.limits import VERSIONS_HELD_MAX
 from cachd.control.reports import NodeReport
 from cachd.listen import Address
 from cachd.node.cache_figures import tell_cache
+from cachd.node.claims import Claimants
 from cachd.node.config import NodeConfig
 from cachd.node.control_socket import ControlSocket
 from cachd.node.controller import Controller
@@ -34,6 +35,9 @@ from cachd.node.freshness import Freshness
 from cachd.node.host_control import HostControl
 from cachd.node.identity import next_incarnation
 from cachd.node.local_choices import LocalChoices
+from cachd.node.memory_figures import tell_memory
+from cachd.node.memory_form import open_form
+from cachd.node.memory_keeper import Claims, MemoryKeeper
 from cachd.node.origin_book import OriginBook
 from cachd.node.peer_book import PeerBook
 from cachd.node.priority import prefer_this_thread
@@ -145,7 +149,20 @@ class _Parts:
             on_event=self._flips.on_event,
             service=service,
             on_attach=self._attached,
+            on_change=self._changed,
+        )
+        self._memory = MemoryKeeper(
+            config.memory,
+            open_form(config),
+            claims=self._claims,
+            let_go=lambda digest: self._host.let_go(str(digest)),
+            on_damaged=self._heal,
             on_change=self._reporter.changed,
+            clock=time.monotonic,
+            rng=self._rng,
+        )
+        self._claimants = Claimants(
+            lambda: self._controller, self._host, config.grace, self._memory.age_s
         )
         self._origins = OriginBook(
             config.data / "origin.json", config.authority_url, replica, config.region
@@ -165,6 +182,7 @@ class _Parts:
             bulk=config.bulk,
             peers=self._peer_book.of,
             policy=self._policy,
+            memory=self._memory,
             make_room=self._room_for,
             on_change=self._reporter.changed,
         )
@@ -208,6 +226,7 @@ class _Parts:
         if self._api is not None:
             tell_cache(self._api.gauge, cache.space, self._scrubber)
             self._flips.count_at(self._api, self._host.held_back)
+            tell_memory(self._api.gauge, self._memory)
         self._controller: Controller | None = None
 
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:
@@ -226,6 +245,7 @@ class _Parts:
                 group.create_task(self._follower.run(), name="follower")
                 group.create_task(self._reporter.run(), name="reporter")
                 group.create_task(self._retention.run(), name="retention")
+                group.create_task(self._memory.run(), name="memory")
                 group.create_task(self._scrubber.run(), name="scrubber")
                 self._finders.run(group)
                 ready(self._said(await self._api.start() if self._api else ""))
@@ -235,7 +255,9 @@ class _Parts:
             if self._api is not None:
                 await self._api.stop()
             await self._residency.stop()
+            in_use = bool(self._host.leased_digests())
             await self._host.stop()
+            await asyncio.to_thread(self._memory.stop, in_use=in_use)
 
     def _said(self, api: str) -> dict[str, object]:
         said: dict[str, object] = {
@@ -258,12 +280,22 @@ class _Parts:
             self._api.changed()
         self._reporter.changed()
 
+    def _claims(self) -> Claims:
+        return self._claimants.claims()
+
+    def _changed(self) -> None:
+        self._reporter.changed()
+        self._memory.nudge()
+
     def _attached(self, model: str, stage: str) -> None:
         if self._controller is not None:
             self._controller.ask(model, stage)
 
     async def _room_for(self, manifest: Manifest) -> None:
         await self._retention.make_room(manifest)
+
+    async def _heal(self, digest: Digest, damaged: list[str]) -> None:
+        await self._residency.heal(digest, damaged)
 
     def _policy(self) -> Policy:
         with self._replica.read() as txn:
@@ -290,6 +322,9 @@ class _Parts:
             cache_bytes=self._space.used(),
             cache_limit=self._space.limit() or 0,
             chunks_damaged=self._scrubber.state.chunks_damaged,
+            memory=self._memory.reports(),
+            memory_bytes=self._memory.used(),
+            memory_budget=self._memory.budget,
             held=sorted(held)[:VERSIONS_HELD_MAX],
         )
 

@@ -81,7 +81,7 @@ class Prefetcher:
                 "version is not prefetched yet", model=wish.version.model,
                 version=wish.version.number, why=self._trouble[digest][1],
             )  # fmt: skip
-            await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
+            await self._residency.pause(pause_s * (0.5 + self._rng.random()))
             pause_s = min(pause_s * 2, RETRY_S_MAX)
 
 

@@ -11,6 +11,7 @@ import os
 import threading
 
 from cachd.cache.libc import read_when_disk_is_idle
+from cachd.memory.numa import interleave_this_thread, memory_nodes
 
 _LOOP, _BULK = -5, 10
 
@@ -24,6 +25,13 @@ def prefer_this_thread() -> None:
 def yield_to_others() -> None:
     """For threads that move or hash bulk bytes, and all that they start."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK)
+
+
+def bring_bulk_bytes() -> None:
+    """For threads that bring versions: besides, what they read or write lies on all nodes of the
+    machine."""
+    yield_to_others()
+    interleave_this_thread(memory_nodes())
 
 
 def read_when_idle() -> None:

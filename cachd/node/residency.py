@@ -2,8 +2,9 @@
 
 Nothing is used before it is verified: the manifest against the version's identity, the bundle
 against the log and the publisher's key, every chunk against its id; after a restart all bytes are
-hashed again while they are populated. A version that several stages want is fetched once, and a
-fetch that nobody wants any more is cancelled. Owned by the event loop; the work runs in threads.
+hashed again while they are populated. Room is made first, on the disk before a fetch and in memory
+before its bytes are brought there. A version that several stages want is fetched once, and a fetch
+that nobody wants any more is cancelled. Owned by the event loop; the work runs in threads.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ import structlog
 from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
 from cachd.cache.errors import CacheNoRoom
-from cachd.cache.populate import populate, populate_verified
 from cachd.cache.salvage import salvage
 from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable, FetchCancelled, FetchFailed
 from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import FetchReport, Progress
+from cachd.node.memory_keeper import MemoryKeeper
 from cachd.node.origin_book import OriginBook
-from cachd.node.priority import yield_to_others
+from cachd.node.priority import bring_bulk_bytes
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.intake import Intake
@@ -80,6 +81,7 @@ class _Job:
     cancel: threading.Event = field(default_factory=threading.Event)
     task: asyncio.Task[Path] | None = None
     waiters: int = 0
+    fetched: bool = False
 
 
 class Residency:
@@ -98,6 +100,7 @@ class Residency:
         bulk: BulkPath = UNBOUNDED,
         peers: Callable[[str], Sequence[PeerAddress]],
         policy: Callable[[], Policy],
+        memory: MemoryKeeper,
         make_room: Callable[[Manifest], Coroutine[None, None, None]],
         on_change: Callable[[], None],
     ) -> None:
@@ -110,11 +113,11 @@ class Residency:
         self._bulk = bulk
         self._peers = peers
         self._policy = policy
+        self._memory = memory
         self._make_room = make_room
         self._on_change = on_change
-        self._threads = ThreadPoolExecutor(BRINGS_MAX, "bring", yield_to_others)
+        self._threads = ThreadPoolExecutor(BRINGS_MAX, "bring", bring_bulk_bytes)
         self._jobs: dict[Digest, _Job] = {}
-        self._resident: dict[Digest, Path] = {}
         self._arrivals: dict[Digest, Arrival] = {}
         self._leaving: dict[Digest, asyncio.Event] = {}
         self.bytes_from_origin = self.bytes_from_peers = self.bytes_local = 0
@@ -124,8 +127,12 @@ class Residency:
         return self._arrivals.get(digest) or Arrival(digest)
 
     def path_of(self, digest: Digest) -> Path | None:
-        """The directory of a version that is verified and populated in this daemon's life."""
-        return self._resident.get(digest)
+        """The directory of a version that is verified and in memory."""
+        return self._memory.path_of(digest)
+
+    def on_disk(self, digest: Digest) -> bool:
+        """Whether all of it is here, so that it comes without any transfer."""
+        return self._cache.published(digest) is not None
 
     def files_of(self, digest: Digest) -> dict[str, int]:
         """Path within the version -> bytes."""
@@ -133,8 +140,8 @@ class Residency:
         return {file.path: file.size for file in manifest.files} if manifest else {}
 
     def resident(self) -> set[str]:
-        """Digests of all versions that are verified and populated."""
-        return {str(digest) for digest in self._resident}
+        """Digests of all versions that are verified and in memory."""
+        return {str(digest) for digest in self._memory.digests()}
 
     def coming(self) -> set[Digest]:
         """Versions that are being brought right now."""
@@ -143,13 +150,13 @@ class Residency:
     async def evict(self, digest: Digest) -> None:
         """Drop a version that nobody needs. Whoever wants it meanwhile gets it after that."""
         self._offers.forget(digest)
-        self._resident.pop(digest, None)
         self._arrivals.pop(digest, None)
         if digest in self._leaving:
             await self._leaving[digest].wait()
             return
         gone = self._leaving[digest] = asyncio.Event()
         try:
+            await self._memory.release(digest)
             await asyncio.to_thread(self._cache.drop, digest)
         finally:
             gone.set()
@@ -158,8 +165,9 @@ class Residency:
     async def bring(self, version: VersionRecord) -> Path:
         """The version's directory, once all of it is here, verified and in memory."""
         digest = Digest.parse(version.digest)
-        if digest in self._resident:
-            return self._resident[digest]
+        path = self.path_of(digest)
+        if path is not None:
+            return path
         arrival = self._arrivals.setdefault(digest, Arrival(digest, version.model))
         return await self._join(arrival, lambda job: self._bring(version, job))
 
@@ -167,6 +175,18 @@ class Residency:
         """The same for a version that is here, and has damaged files: what was opened or mapped of
         it stays as it was."""
         return await self._join(Arrival(digest), self._mend_again)
+
+    async def heal(self, digest: Digest, damaged: list[str]) -> None:
+        """Files of a version in memory turned out damaged while they were read again."""
+        manifest = self._cache.versions().get(digest)
+        _log.error("bit rot", digest=str(digest), files=damaged)
+        if manifest is not None:
+            await asyncio.to_thread(self._cache.condemn_files, manifest, damaged)
+            await self.mend(digest)
+
+    async def pause(self, seconds: float) -> None:
+        """Before trying again: so long, or until memory is free."""
+        await self._memory.pause(seconds)
 
     async def _join(self, arrival: Arrival, act: Callable[[_Job], Path]) -> Path:
         """Wait for the version's job, which this begins if there is none."""
@@ -199,12 +219,13 @@ class Residency:
             while (leaving := self._leaving.get(digest)) is not None:
                 await leaving.wait()
             path = await job.loop.run_in_executor(self._threads, act, job)
-            self._resident[digest] = path
-            self._count(job.arrival)
+            if job.fetched:
+                self._count(job.arrival)
             _log.info("version resident", digest=str(digest))
             return path
         finally:
             self._cache.settle(digest)
+            self._memory.settle(digest)
             self._jobs.pop(digest, None)
             self._on_change()
 
@@ -221,22 +242,43 @@ class Residency:
         present = self._cache.published(digest)
         if present is not None:
             self._tell(job, "verifying")
-            damaged = populate_verified(manifest, present, job.cancel)
-            if job.cancel.is_set():
-                raise FetchCancelled("nobody wants this version any more")
+            damaged = self._hold(manifest, present, job)
             if not damaged:
                 if digest not in self._cache.versions():  # its manifest was lost
                     self._make_ready(manifest, documents, job)
                     self._cache.begin(manifest)
                 arrival.bytes_done = manifest.size
-                return present
+                return self._placed(digest)
             _log.warning("cached version is damaged: fetching it again", files=damaged)
             self._cache.condemn_files(manifest, damaged)
             return self._mend(manifest, documents, job)
         self._make_ready(manifest, documents, job)
         self._fetch(manifest, documents, job)
-        path = self._cache.publish(manifest)
-        populate(path, job.cancel)
+        self._require_sound(manifest, self._cache.publish(manifest), job, fresh=True)
+        return self._placed(digest)
+
+    def _hold(self, manifest: Manifest, path: Path, job: _Job, *, fresh: bool = False) -> list[str]:
+        """In a thread: all of it in memory, once there is room; the paths that are damaged."""
+        model = job.arrival.model
+        admitted = self._memory.admit(manifest, model)
+        asyncio.run_coroutine_threadsafe(admitted, job.loop).result()
+        damaged = self._memory.hold(manifest, path, job.cancel, fresh=fresh)
+        if job.cancel.is_set():
+            raise FetchCancelled("nobody wants this version any more")
+        return damaged
+
+    def _require_sound(
+        self, manifest: Manifest, path: Path, job: _Job, *, fresh: bool = False
+    ) -> None:
+        damaged = self._hold(manifest, path, job, fresh=fresh)
+        if damaged:
+            self._cache.condemn_files(manifest, damaged)
+            raise IntegrityError(f"version {manifest.digest} was damaged again on this disk")
+
+    def _placed(self, digest: Digest) -> Path:
+        path = self.path_of(digest)
+        if path is None:  # it was evicted in this moment
+            raise FetchCancelled("nobody wants this version any more")
         return path
 
     def _mend_again(self, job: _Job) -> Path:
@@ -252,12 +294,8 @@ class Residency:
         self._make_ready(manifest, documents, job)
         salvage(self._cache, self._cache.begin(manifest))
         self._fetch(manifest, documents, job)
-        path = self._cache.mend(manifest)
-        damaged = populate_verified(manifest, path, job.cancel)
-        if damaged:
-            self._cache.condemn_files(manifest, damaged)
-            raise IntegrityError(f"version {manifest.digest} was damaged again on this disk")
-        return path
+        self._require_sound(manifest, self._cache.mend(manifest), job)
+        return self._placed(manifest.digest)
 
     def _make_ready(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
         """In a thread: wait until the loop has made room, and keep what describes the version."""
@@ -313,6 +351,7 @@ class Residency:
         )  # fmt: skip
         locations = self._locations(manifest.digest, documents, job)
         arrival.count(_NOTHING, _NOTHING)
+        job.fetched = True
 
         def fetch() -> FetchReport:
             before = Progress(

@@ -55,7 +55,7 @@ class StageDriver:
         self._residency = residency
         self._host = host
         self._rng = rng
-        self._acting: DesiredStage | None = None  # with this host's own choice
+        self.acting: DesiredStage | None = None  # with this host's own choice
         self._received_ns = 0
         self._changed = asyncio.Event()
         self._trouble = ("", "")
@@ -81,7 +81,8 @@ class StageDriver:
             raise Conflict(
                 f"{self.ref} has no previous version: {_guard(desired)} is its first move"
             )
-        if self._resident(desired.keep) is None:
+        digest = Digest.parse(desired.keep.digest)
+        if self._resident(desired.keep) is None and not self._residency.on_disk(digest):
             raise Conflict(
                 f"version {desired.keep.number}, the previous one of {self.ref}, is not resident "
                 "on this host: it comes when the node reaches a peer or an origin"
@@ -89,7 +90,7 @@ class StageDriver:
         try:
             self._choose(lambda: self._local.choose(desired, reason, uid), received_ns)
         except HostError:  # nothing was flipped, nor will be
-            self._acting = desired
+            self.acting = desired
             self._local.clear(self.ref)
             raise
 
@@ -117,9 +118,9 @@ class StageDriver:
 
     def _act(self, desired: DesiredStage, received_ns: int) -> None:
         """Go for what is to be served now; at once if it is here."""
-        acting = self._acting = self._local.over(desired)
+        acting = self.acting = self._local.over(desired)
         self._received_ns = received_ns
-        self._trouble = ("", "")
+        self._troubled("", "")
         if self._residency.path_of(Digest.parse(acting.serve.digest)) is not None:
             self._offer(acting)
         self._changed.set()
@@ -128,9 +129,9 @@ class StageDriver:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if self._acting is None:
+            if self.acting is None:
                 continue
-            driving = asyncio.create_task(self._drive(self._acting), name=f"drive {self.ref}")
+            driving = asyncio.create_task(self._drive(self.acting), name=f"drive {self.ref}")
             waiting = asyncio.create_task(self._changed.wait(), name=f"wait {self.ref}")
             try:
                 await asyncio.wait({driving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -145,7 +146,7 @@ class StageDriver:
 
     def report(self) -> StageReport | None:
         """What to tell the authority; None before anything is desired."""
-        desired, acting = self.desired, self._acting
+        desired, acting = self.desired, self.acting
         if desired is None or acting is None:
             return None
         observed = self._host.observed(self.ref.model.text, self.ref.stage.text)
@@ -178,15 +179,20 @@ class StageDriver:
         while True:
             try:
                 await self._residency.bring(version)
-                self._trouble = ("", "")
+                self._troubled("", "")
                 return
             except (IntegrityError, Unauthorized) as error:
-                self._trouble = ("refused", str(error))
+                self._troubled("refused", str(error))
             except (RegistryError, OSError) as error:
-                self._trouble = ("waiting", str(error))
+                self._troubled("waiting", str(error))
             _log.warning("version is not here yet", version=version.number, why=self._trouble[1])
-            await asyncio.sleep(pause_s * (0.5 + self._rng.random()))
+            await self._residency.pause(pause_s * (0.5 + self._rng.random()))
             pause_s = min(pause_s * 2, RETRY_S_MAX)
+
+    def _troubled(self, state: str, why: str) -> None:
+        """Told to the authority, and to workers that wait for a first version."""
+        self._trouble = (state, why)
+        self._host.tell_waiting(self.ref.model.text, self.ref.stage.text, why)
 
     def _offer(self, desired: DesiredStage) -> None:
         serve = self._resident(desired.serve)
@@ -205,7 +211,7 @@ class StageDriver:
         )
 
     def _keeps(self) -> bool:
-        keep = self._acting.keep if self._acting is not None else None
+        keep = self.acting.keep if self.acting is not None else None
         return keep is not None and self._resident(keep) is not None
 
     def _resident(self, version: VersionRecord) -> ResidentVersion | None:
@@ -240,6 +246,8 @@ class StageDriver:
             report.state = "diverged"
         if self._trouble[0] and not in_force:
             report.state, report.detail = self._trouble
+        elif self._trouble[0] and not report.detail:
+            report.detail = f"the version to roll back to is not here: {self._trouble[1]}"
         if in_force and observed.received_ns and observed.flip_ns:
             report.flip_ms = (observed.flip_ns - observed.received_ns) / 1e6
             if observed.last_switch_ns and observed.switched == observed.workers:

@@ -21,7 +21,7 @@ import weakref
 from cachd.serve import errors
 from cachd.serve.flip_page import FlipPageError, FlipPageReader, Record, SlotReader
 from cachd.serve.from_daemon import Attached as Welcome
-from cachd.serve.from_daemon import Flipped, Prepare, Refused, Retire
+from cachd.serve.from_daemon import Flipped, Prepare, Refused, Retire, Waiting
 from cachd.serve.from_worker import Failed, Late, Leaving, Ready, Switched
 from cachd.serve.leases import LeaseBook
 from cachd.serve.limits import CLOSE_TIMEOUT_S, ERROR_CHARS_MAX
@@ -60,6 +60,7 @@ class Attached(Of["T"]):
         self.model = model
         self.stage = stage
         self.last_error: str | None = None  # of the last version that did not load
+        self._waiting = ""  # why the daemon has nothing to load yet
         self._held: tuple[int, View[T] | None] = (_JUDGE_AGAIN, None)
         self._word = _no_word()
         self._lock = threading.RLock()
@@ -196,6 +197,8 @@ class Attached(Of["T"]):
             del dropped
         elif isinstance(message, Flipped):
             self._settle_if_possible()
+        elif isinstance(message, Waiting):
+            self._waiting = message.text
         elif isinstance(message, Refused):
             self._on_refused(message)
 
@@ -290,6 +293,8 @@ class Attached(Of["T"]):
             return "it is still loading here: raise timeout_s, or make `load` faster"
         if self.last_error:
             return self.last_error
+        if self._waiting:
+            return f"waiting: {self._waiting}"
         return (
             f"the daemon has nothing to serve yet: `cachctl promote {self.model}@{self.stage} "
             "VERSION`, and `cachctl status` shows how far the node is"

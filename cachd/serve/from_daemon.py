@@ -175,6 +175,22 @@ class Flipped:
         return {"op": "flipped", "flip": self.flip, "handle": self.handle}
 
 
+class Waiting:
+    """Why there is nothing to load yet, in words; empty: not known. What is in force serves on."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Waiting:
+        return cls(fields.text(message, "why", ERROR_CHARS_MAX))
+
+    def message(self) -> dict[str, Any]:
+        return {"op": "waiting", "why": self.text[:ERROR_CHARS_MAX]}
+
+
 class Refused:
     """Op `error`: the daemon closes the connection. `again`: trying later can help."""
 
@@ -197,7 +213,7 @@ class Refused:
 
 
 if TYPE_CHECKING:
-    Message = Attached | Prepare | Retire | Flipped | Refused
+    Message = Attached | Prepare | Retire | Flipped | Waiting | Refused
 
 
 def parse(message: dict[str, Any]) -> Message | None:
@@ -211,6 +227,7 @@ _OPS = {
     "prepare": Prepare,
     "retire": Retire,
     "flipped": Flipped,
+    "waiting": Waiting,
     "error": Refused,
 }
 

@@ -41,7 +41,7 @@ from cachd.serve.limits import (
     WORKERS_MAX,
 )
 from cachd.serve.names import name_tag
-from cachd.serve.resident import Observed, Target
+from cachd.serve.resident import Holding, Observed, Target
 from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.stage_serving import Desk, StageServing
 from cachd.serve.wire import WireError
@@ -91,6 +91,7 @@ class ServingHost:
         self._change_told = True
         self._connections: set[WorkerConnection] = set()
         self._stages: dict[tuple[str, str], StageServing] = {}
+        self._waiting: dict[tuple[str, str], str] = {}
         self._accepting = False
 
     async def start(self) -> None:
@@ -164,6 +165,27 @@ class ServingHost:
         """Stages whose target workers could not load, or not in time."""
         return sum(stage.held_back for stage in self._stages.values())
 
+    def tell_waiting(self, model: str, stage: str, why: str) -> None:
+        """Why this model@stage has no new target yet, in words; empty: nothing is wrong."""
+        self._waiting[model, stage] = why
+        serving = self._stages.get((model, stage))
+        if serving is not None:
+            serving.tell_waiting(why)
+
+    def holdings(self) -> dict[str, Holding]:
+        """What is done with each of these, by digest; where stages differ, the most."""
+        order: tuple[Holding, ...] = ("leased", "kept", "in force")
+        found: dict[str, Holding] = {}
+        for stage in self._stages.values():
+            for digest, holding in stage.holdings():
+                found[digest] = max(found.get(digest, holding), holding, key=order.index)
+        return found
+
+    def let_go(self, digest: str) -> None:
+        """Its grace is over, whatever time is left: its memory is needed."""
+        for stage in self._stages.values():
+            stage.let_go(digest)
+
     def expire(self, now_s: float) -> None:
         """All that happens by the clock; called every EXPIRE_TICK_S, and by tests."""
         for stage in self._stages.values():
@@ -234,8 +256,9 @@ class ServingHost:
         slot = self._slot_for(tag)
         self._table.save(slots=[Slot(slot, model, stage, flip=self._page.record(slot).flip)])
         self._page.claim(slot, tag)
-        self._stages[model, stage] = StageServing(self._desk, slot)
-        return self._stages[model, stage]
+        self._stages[model, stage] = made = StageServing(self._desk, slot)
+        made.tell_waiting(self._waiting.get((model, stage), ""))
+        return made
 
     def _slot_for(self, tag: int) -> int:
         free = [slot for slot in range(self._page.slots) if slot not in self._table.slots]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal["waiting", "preparing", "load-failed", "load-late", "blocked", "serving"]
+Holding = Literal["in force", "kept", "leased"]
+"""In force or about to be; in grace; or retired, and held by a worker still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,21 +13,21 @@ Owned by the host's event loop; nothing here waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from cachd.serve.flip_events import FlipEvent, HeldBack, LoadedBy, PutInForce
 from cachd.serve.flip_page import FlipPage, Record
 from cachd.serve.flip_policy import Verdict
 from cachd.serve.flip_rules import FlipRules
-from cachd.serve.from_daemon import Flipped, Retire
+from cachd.serve.from_daemon import Flipped, Retire, Waiting
 from cachd.serve.from_worker import Failed, Held, Late, Leaving, Ready, Released, Switched
 from cachd.serve.handle_table import Handle, HandleTable, Slot
 from cachd.serve.host_errors import HostError, TooManyVersions
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
 from cachd.serve.preparation import Preparation
 from cachd.serve.prepared_versions import PreparedVersions, check_directory
-from cachd.serve.resident import Observed, ResidentVersion, State, Target
+from cachd.serve.resident import Holding, Observed, ResidentVersion, State, Target
 from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.worker_connection import WorkerConnection
 from cachd.serve.worker_progress import progress_of, trouble_of
@@ -62,6 +62,7 @@ class StageServing:
         self._error: str | None = None
         self._blocked = False
         self._sweep_due = True
+        self._waiting = ""
         self._flip_ns = 0
         self._last_switch_ns = 0
         self._grace_s = desk.grace_of(self._row.model, self._row.stage)
@@ -107,6 +108,13 @@ class StageServing:
             for worker in self.workers:
                 self._prepared.send(worker, handle, now_s)
 
+    def tell_waiting(self, why: str) -> None:
+        """Why no target comes yet, to whoever attaches meanwhile."""
+        if why != self._waiting:
+            self._waiting = why
+            for worker in self.workers:
+                worker.send(Waiting(why).message())
+
     def observed(self) -> Observed:
         row = self._row
         version = self._desk.table.handles.get(row.handle)
@@ -141,6 +149,22 @@ class StageServing:
             return 0
         return sum(worker.leases.get(kept.handle) == "ready" for worker in self.workers)
 
+    def holdings(self) -> Iterator[tuple[str, Holding]]:
+        """What is done here with each version, by digest."""
+        needed = {self._row.handle, self._pending.handle if self._pending else 0}
+        for row in self._desk.table.of_slot(self.slot):
+            if row.retired:
+                yield row.digest, "leased"
+            else:
+                yield row.digest, "in force" if row.handle in needed else "kept"
+
+    def let_go(self, digest: str) -> None:
+        """End the grace of a version now, if it is in grace."""
+        kept, rows = set(self._kept_until_s), self._desk.table.of_slot(self.slot)
+        pending = self._pending.handle if self._pending else 0
+        named = [row.handle for row in rows if row.digest == digest]
+        self._retire([one for one in named if one in kept and one != pending])
+
     # From the workers
 
     def adoptable(self, held: Iterable[Held]) -> dict[int, str]:
@@ -162,6 +186,8 @@ class StageServing:
         for handle in [self._row.handle, *self._others()]:
             if pending is None or handle != pending.handle or pending.begin(now_s):
                 self._prepared.send(worker, handle, now_s)
+        if self._waiting:
+            worker.send(Waiting(self._waiting).message())
         for handle in list(worker.leases):
             if self._desk.table.handles[handle].retired:
                 worker.send(Retire(handle).message())

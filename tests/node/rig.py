@@ -5,6 +5,7 @@ and time passes when told."""
 from __future__ import annotations
 
 import hashlib
+import random
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,11 @@ import msgspec
 
 from cachd.cache.cache import Cache
 from cachd.cache.quota import Quota
+from cachd.memory.form import FilesForm
+from cachd.memory.settings import MemorySettings
+from cachd.memory.standing import Standing
+from cachd.node.config import MEMORY_DEFAULT
+from cachd.node.memory_keeper import Claims, MemoryKeeper
 from cachd.node.origin_book import OriginBook, OriginPlace
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
@@ -38,7 +44,14 @@ def push(registry: Registry, folder: Path, files: dict[str, bytes]) -> VersionRe
 class Disk:
     """`open`, then `close`; the event loop is the caller's."""
 
-    def __init__(self, data: Path, registry: Registry, origin: Path, quota: Quota) -> None:
+    def __init__(
+        self,
+        data: Path,
+        registry: Registry,
+        origin: Path,
+        quota: Quota,
+        memory: MemorySettings = MEMORY_DEFAULT,
+    ) -> None:
         data.mkdir()
         place = OriginPlace(origin.absolute().as_uri(), {})
         (data / "origin.json").write_bytes(msgspec.json.encode(place))
@@ -48,11 +61,27 @@ class Disk:
         self._quota = quota
         self.wanted: set[Digest] = set()
         self.leased: set[Digest] = set()
+        self.standings: dict[Digest, Standing] = {}
+        self.to_serve: dict[Digest, int] = {}
+        self.in_use: set[Digest] = set()
+        self.let_go: list[Digest] = []
+        self.stays: set[Digest] = set()
+        self._memory_settings = memory
         self.now_s = 1e6
         self.open()
 
     def open(self) -> None:
         self.cache = Cache.open(self.data / "cache", self._quota)
+        self.memory = MemoryKeeper(
+            self._memory_settings,
+            FilesForm(),
+            claims=self._claims,
+            let_go=self._let_go,
+            on_damaged=self._heal,
+            on_change=lambda: None,
+            clock=lambda: self.now_s,
+            rng=random.Random(1),
+        )
         self.residency = Residency(
             self.cache,
             OriginBook(self.data / "origin.json", NOBODY, self._replica, "local"),
@@ -61,6 +90,7 @@ class Disk:
             Offers(),
             peers=lambda _: [],
             policy=lambda: self._policy,
+            memory=self.memory,
             make_room=self._make_room,
             on_change=lambda: None,
         )
@@ -75,7 +105,23 @@ class Disk:
 
     async def close(self) -> None:
         await self.residency.stop()
+        self.memory.stop(in_use=False)
         self.cache.close()
+
+    def _claims(self) -> Claims:
+        needed = dict.fromkeys(self.wanted | self.leased, Standing.NEEDED)
+        return Claims(needed | self.standings, self.to_serve, frozenset(self.in_use))
+
+    def _let_go(self, digest: Digest) -> None:
+        """As the host does: it ends when workers drop it, which those that stay do not."""
+        self.let_go.append(digest)
+        if digest in self.stays:
+            self.standings[digest] = Standing.LEASED
+        else:
+            self.standings.pop(digest, None)
+
+    async def _heal(self, digest: Digest, damaged: list[str]) -> None:
+        await self.residency.heal(digest, damaged)
 
     async def _make_room(self, manifest: Manifest) -> None:
         await self.retention.make_room(manifest)

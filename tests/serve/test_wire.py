@@ -66,6 +66,7 @@ def test_golden_messages() -> None:
         prepare,
         from_daemon.Retire(3),
         from_daemon.Flipped(9, 4),
+        from_daemon.Waiting("needs 5.1 GB, 3.2 GB free"),
         from_daemon.Refused("protocol", "no", again=False),
     ]
     assert [json.dumps(message.message(), separators=(",", ":")) for message in messages] == [
@@ -86,6 +87,7 @@ def test_golden_messages() -> None:
         ),
         '{"op":"retire","handle":3}',
         '{"op":"flipped","flip":9,"handle":4}',
+        '{"op":"waiting","why":"needs 5.1 GB, 3.2 GB free"}',
         '{"op":"error","code":"protocol","message":"no","again":false}',
     ]
     for message in messages:

@@ -89,6 +89,7 @@ def _emit(document: dict[str, Any]) -> None:
             "came from",
             "workers",
             "rollback",
+            "memory",
             "cache",
             "seen",
             "detail",
@@ -110,6 +111,7 @@ def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             _came_from(stage),
             _workers(stage),
             "ready" if stage["standby"] else "-",
+            _memory(node, stage["observed"]),
             _cache(node),
             age_text(node["seen_ms"]),
             stage["detail"] or _local(stage["local"]) or node["alarm"],
@@ -120,6 +122,17 @@ def _workers(stage: dict[str, Any]) -> str:
     """How many answer by the flip in force, unless all do."""
     workers, switched = stage["workers"], stage["switched"]
     return str(workers) if switched == workers else f"{switched} of {workers} switched"
+
+
+def _memory(node: dict[str, Any], observed: dict[str, Any] | None) -> str:
+    """Of the version that is served: whether it can leave memory, and how much of it is there."""
+    digest = observed["digest"] if observed else None
+    held = next((one for one in node["memory"] if one["digest"] == digest), None)
+    if held is None:
+        return "-"
+    if held["locked"] >= held["bytes"]:
+        return "locked"
+    return f"warm {100 * held['there'] // max(1, held['bytes'])} %"
 
 
 def _cache(node: dict[str, Any]) -> str:
