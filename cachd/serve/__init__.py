@@ -3,6 +3,7 @@
 client            `attach(...)`: what an inference process imports (standard library only)
   attached        the hot path: one word compare; the switch at the next `acquire()`
   version         what `load` and `acquire()` hand out; lifetime is by reference
+  warmup          requests recorded in a version, replayed before it counts
   version_files   read-only descriptors and maps of a version's files
   shelf, leases   which versions this process holds, told to the daemon as they end
   link, loader    the two threads of an attachment: socket, and load + warm-up

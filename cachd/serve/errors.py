@@ -30,6 +30,10 @@ class LoadFailed(AttachError):
     """`load` or `warm` raised for the first version (`__cause__`). Trying again cannot help."""
 
 
+class WarmupFailed(AttachError):
+    """A recorded request raised (`__cause__`); the message names it. The version's load fails."""
+
+
 class Closed(AttachError):
     """`close()` was called before. Attach again."""
 

@@ -13,10 +13,13 @@ from cachd.serve.typed import Of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cachd.serve.flip_page import Record
     from cachd.serve.leases import Lease
     from cachd.serve.typed import T
     from cachd.serve.version_files import VersionFiles
+    from cachd.serve.warmup import RecordedRequest
 
 
 class Version:
@@ -49,6 +52,12 @@ class Version:
         if mapped is None:  # of two threads that come first, one's map counts
             mapped = self._maps.setdefault(name, self.sources.map(name, self.lease))
         return mapped
+
+    def warmup(self) -> Iterator[RecordedRequest]:
+        """The requests recorded in its folder `warmup/`, in order; see `cachd.serve.warmup`."""
+        from cachd.serve.warmup import recorded  # imported when used
+
+        return recorded(self)
 
     def __repr__(self) -> str:
         return f"version {self.number} ({self.digest})"

@@ -1,4 +1,6 @@
-"""A worker that does with each version what its folder says: `… obeying_process SOCKET FOLDER`.
+"""A worker that does with each version what its folder says.
+
+`python -m tests.serve.obeying_process SOCKET FOLDER [MODEL]`
 
 `load` of version N waits until FOLDER has `N.go`, `N.fail` (it raises) or `N.die` (SIGKILL).
 Version 1 needs no word. Reports on each line of stdin; leaves as a program does when stdin ends.
@@ -14,12 +16,18 @@ import time
 from pathlib import Path
 
 from cachd.serve.client import Version, attach
+from cachd.serve.warmup import RecordedRequest, replay
 from tests.serve.rig import MODEL
 
 loads: list[int] = []
+warmed: list[str] = []
 
 
-def main(socket_path: str, folder: Path) -> None:
+def warm(value: int, request: RecordedRequest) -> None:
+    warmed.append(f"{value} {request.name} {request.json()}")
+
+
+def main(socket_path: str, folder: Path, model_name: str = MODEL) -> None:
     def load(version: Version) -> int:
         loads.append(version.number)
         while version.number != 1:
@@ -30,9 +38,9 @@ def main(socket_path: str, folder: Path) -> None:
             if (folder / f"{version.number}.go").exists():
                 break
             time.sleep(0.005)
-        return int(bytes(version.buffer("number.txt")))
+        return version.number
 
-    model = attach(MODEL, load=load, socket=socket_path, timeout_s=30)
+    model = attach(model_name, load=load, warm=replay(warm), socket=socket_path, timeout_s=30)
     print(json.dumps(os.getpid()))
     for _ in sys.stdin:
         with model.acquire() as view:
@@ -41,10 +49,11 @@ def main(socket_path: str, folder: Path) -> None:
                 "number": view.number,
                 "flip": view.flip,
                 "loads": loads,
+                "warmed": warmed,
                 "last_error": model.last_error,
             }
         print(json.dumps(report))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(sys.argv[1], Path(sys.argv[2]), *sys.argv[3:])
