@@ -185,6 +185,14 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     "addresses on them.",
 )
 @click.option(
+    "--allow-uid",
+    "allow_uids",
+    multiple=True,
+    metavar="UID=NAME@STAGE,...",
+    help="Only processes of these users may attach, to these stages; * and ? match; may be "
+    "repeated.  [default: all that can open the socket]",
+)
+@click.option(
     "--api",
     metavar="HOST:PORT",
     help="Answer reads from this node's replica, and relay the log, here.",
@@ -221,6 +229,7 @@ def node(
     peers_dns: tuple[str, ...],
     dns_server: str | None,
     mdns: str | None,
+    allow_uids: tuple[str, ...],
     region: str,
     data: Path,
     run_dir: Path | None,
@@ -246,6 +255,7 @@ def node(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.discovery.mdns_interfaces import parse_interfaces
+    from cachd.node.allow_uid import allowed_uids
     from cachd.node.bulk_options import bulk_path
     from cachd.node.config import NodeConfig, node_name
     from cachd.node.daemon import Node
@@ -276,6 +286,7 @@ def node(
             upload_slots=upload_slots,
             congestion_control=congestion_control,
         ),
+        allowed=allowed_uids(allow_uids),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace=Grace(grace_s, tuple(GraceRule.parse(text) for text in graces)),
         memory=memory,

@@ -16,6 +16,7 @@ from cachd.node.stage_pattern import StagePattern
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
+from cachd.serve.allowed_uids import WHOEVER_CONNECTS, AllowedUids
 from registry_core.domain.identifiers import NodeId
 
 CACHE_QUOTA_DEFAULT = Quota(share=0.9)
@@ -57,6 +58,8 @@ class NodeConfig:
     """In which all that is held is looked at once; 0: never."""
     bulk: BulkPath = UNBOUNDED
     memory: MemorySettings = MEMORY_DEFAULT
+    allowed: AllowedUids = WHOEVER_CONNECTS
+    """Whose processes may attach to which stages."""
 
 
 def node_name(given: str | None) -> NodeId:

@@ -18,6 +18,7 @@ from cachd.node.prefetcher import Prefetcher
 from cachd.node.residency import Residency
 from cachd.node.stage_driver import StageDriver
 from cachd.node.subscriptions import Subscriptions
+from cachd.node.waiting import why_waiting
 from cachd.serve.host import ServingHost
 from registry_core.domain.identifiers import Digest, RegionName, StageRef
 from registry_core.errors import NotFound
@@ -67,6 +68,7 @@ class Controller:
                 driver = StageDriver(ref, self._residency, self._host, self._local, self._rng)
                 self._drivers[ref] = driver
                 self._group.create_task(driver.run(), name=f"stage {ref}")
+                self._host.tell_waiting(ref.model.text, ref.stage.text, "")
             driver.want(stage, received_ns)
         self._prefetcher.want(wishes)
 
@@ -85,8 +87,12 @@ class Controller:
 
     def ask(self, model: str, stage: str) -> None:
         """A worker attached to a stage: serve it from now on."""
-        if self._subscriptions.ask(StageRef.parse(f"{model}@{stage}")):
+        ref = StageRef.parse(f"{model}@{stage}")
+        if self._subscriptions.ask(ref):
             self.look()
+        if ref not in self._drivers:
+            with self._replica.read() as txn:
+                self._host.tell_waiting(model, stage, why_waiting(txn, ref))
 
     def driver(self, ref: StageRef) -> StageDriver:
         """NotFound, if this node does not serve it."""

@@ -148,6 +148,7 @@ class _Parts:
             rules=lambda model, stage: config.flip_rules.of(model, stage, host=config.name.text),
             on_event=self._flips.on_event,
             service=service,
+            allowed=config.allowed,
             on_attach=self._attached,
             on_change=self._changed,
         )

@@ -1,6 +1,7 @@
 """How a host's inference processes get whole versions, and switch between them unnoticed.
 
 client            `attach(...)`: what an inference process imports (standard library only)
+  attaching       `aattach(...)`: the same without holding up an event loop
   attached        the hot path: one word compare; the switch at the next `acquire()`
   version         what `load` and `acquire()` hand out; lifetime is by reference
   warmup          requests recorded in a version, replayed before it counts
@@ -18,6 +19,7 @@ host              `ServingHost`: the node's side, on its event loop
   flip_rules      policy, deadline and spread of one model@stage
   flip_events     what the host tells of its flips
   worker_progress what is told of single workers
+  allowed_uids    PURE: may this user's process attach to this?
   handle_table    slots and handles, durable before they are used
   worker_connection  one worker's socket: bounded, never blocking
   runtime_dir     who owns the runtime directory, listener, `current` symlinks

@@ -117,10 +117,13 @@ class Attached(Of["T"]):
     ) -> None:
         self.close()
 
-    def start(self, timeout_s: float) -> None:
-        """Once, by `attach`: run until the first version is in force here."""
+    def begin(self) -> None:
+        """Once, by `attach`: from here on the threads run."""
         self._loader.start()
         self._link.start()
+
+    def await_first(self, timeout_s: float) -> None:
+        """Until the first version is in force here. In any thread; `close` ends it."""
         if not self._first.wait(timeout_s):
             raise errors.AttachTimeout(
                 f"no version of {self.model}@{self.stage} was ready within {timeout_s:g} s: "
@@ -236,7 +239,7 @@ class Attached(Of["T"]):
     def _on_refused(self, refused: Refused) -> None:
         self.last_error = f"{refused.text} ({refused.code})"
         if not refused.again:
-            kind = errors.Incompatible if refused.code == "protocol" else errors.NotServed
+            kind = errors.OF_CODE.get(refused.code, errors.NotServed)
             self._give_up(kind(refused.text))
 
     # From the loader's thread
@@ -287,8 +290,7 @@ class Attached(Of["T"]):
 
     def _stuck_at(self) -> str:
         if self._slot is None:
-            trouble = self.last_error or self._link.trouble or f"no answer at {self._link.path}"
-            return f"{trouble}. Start `cachd node`, or set CACHD_SOCKET to its socket"
+            return self.last_error or self._link.trouble or f"{self._link.path} does not answer"
         if self._shelf.loading():
             return "it is still loading here: raise timeout_s, or make `load` faster"
         if self.last_error:

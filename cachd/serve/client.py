@@ -26,6 +26,7 @@ from cachd.serve.errors import (
     Incompatible,
     InvalidArgument,
     LoadFailed,
+    NotAllowed,
     NotServed,
 )
 from cachd.serve.limits import ATTACH_TIMEOUT_S, SOCKET_PATH_BYTES_MAX
@@ -36,6 +37,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cachd.serve.attaching import Attaching
     from cachd.serve.typed import T
 
 __all__ = [
@@ -48,9 +50,11 @@ __all__ = [
     "Incompatible",
     "InvalidArgument",
     "LoadFailed",
+    "NotAllowed",
     "NotServed",
     "Version",
     "View",
+    "aattach",
     "attach",
 ]
 
@@ -71,7 +75,40 @@ def attach(
 
     Waits up to `timeout_s` for the daemon, the version and its load. `socket`: path of the
     daemon's socket; default $CACHD_SOCKET, else /run/cachd/cachd.sock.
-    Raises AttachTimeout, LoadFailed, NotServed, Incompatible, InvalidArgument."""
+    Raises AttachTimeout, LoadFailed, NotAllowed, NotServed, Incompatible, InvalidArgument."""
+    attached = Attached(*_checked(model, stage, socket), load, warm)
+    try:
+        attached.begin()
+        attached.await_first(timeout_s)
+    except BaseException:
+        attached.close()
+        raise
+    return attached
+
+
+def aattach(
+    model: str,
+    *,
+    stage: str = "production",
+    load: Callable[[Version], T],
+    warm: Callable[[Version, T], object] | None = None,
+    timeout_s: float = ATTACH_TIMEOUT_S,
+    socket: str | None = None,
+) -> Attaching[T]:
+    """`attach` for asyncio: the event loop runs on meanwhile.
+
+        model = await aattach("minilm", load=load_fn)
+        async with aattach("minilm", load=load_fn) as model: …
+
+    A cancelled one leaves nothing behind. `load` and `warm` run in a thread, as with `attach`, and
+    `acquire()` is the same call: it waits for nothing."""
+    from cachd.serve.attaching import Attaching  # brings asyncio, which its caller has
+
+    return Attaching(Attached(*_checked(model, stage, socket), load, warm), timeout_s)
+
+
+def _checked(model: str, stage: str, socket: str | None) -> tuple[str, str, str]:
+    """Model, stage and path of the socket. InvalidArgument."""
     for name, what in ((model, "model"), (stage, "stage")):
         if not is_name(name):
             raise InvalidArgument(f"{what} {name!r:.80} is not valid: {RULE}")
@@ -81,10 +118,4 @@ def attach(
             f"the socket path {path} is longer than {SOCKET_PATH_BYTES_MAX} bytes: use a shorter "
             "runtime directory"
         )
-    attached = Attached(model, stage, path, load, warm)
-    try:
-        attached.start(timeout_s)
-    except BaseException:
-        attached.close()
-        raise
-    return attached
+    return model, stage, path

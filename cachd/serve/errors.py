@@ -22,6 +22,10 @@ class NotServed(AttachError):
     """The daemon refused this worker. Trying again helps once what the message names is done."""
 
 
+class NotAllowed(NotServed):
+    """The daemon's allow list has this user not for this model. Trying again helps once it has."""
+
+
 class Incompatible(AttachError):
     """Daemon and client speak different protocols or page layouts. Install the same release."""
 
@@ -53,3 +57,7 @@ class WeightsRefused(AttachError, ValueError):
 
 class LibraryMissing(AttachError, ImportError):
     """A loader needs a library that is not installed. The message names the package."""
+
+
+OF_CODE: dict[str, type[AttachError]] = {"protocol": Incompatible, "not_allowed": NotAllowed}
+"""By the code of the daemon's refusal; NotServed for all others."""

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cachd.serve import from_worker
+from cachd.serve.allowed_uids import WHOEVER_CONNECTS, AllowedUids
 from cachd.serve.flip_events import FlipEvent
 from cachd.serve.flip_page import FlipPage, FlipPageDamaged, FlipPageError
 from cachd.serve.flip_rules import FlipRules
@@ -72,6 +73,7 @@ class ServingHost:
         incarnation: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         service: ServiceManager | None = None,
+        allowed: AllowedUids = WHOEVER_CONNECTS,
         on_attach: Callable[[str, str], None] = lambda _model, _stage: None,
         on_change: Callable[[], None] = lambda: None,
         on_event: Callable[[FlipEvent], None] = lambda _event: None,
@@ -86,6 +88,7 @@ class ServingHost:
         self._given_incarnation = incarnation
         self._clock = clock
         self._service = service or ServiceManager()
+        self._allowed = allowed
         self._on_attach = on_attach
         self._on_change = on_change
         self._change_told = True
@@ -348,6 +351,10 @@ class ServingHost:
             self._refuse(connection, "protocol", text, again=False)
             return
         attach = Attach.parse(frame)
+        text = self._allowed.refusal(connection.uid, attach.model, attach.stage)
+        if text:
+            self._refuse(connection, "not_allowed", text, again=False)
+            return
         try:
             stage = self._stage(attach.model, attach.stage)
         except HostError as error:

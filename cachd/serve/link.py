@@ -76,7 +76,7 @@ class Link:
                 self._converse()
                 self.trouble = f"the daemon at {self.path} closed the connection"
             except (OSError, WireError) as error:
-                self.trouble = f"{self.path}: {getattr(error, 'strerror', None) or error}"
+                self.trouble = _trouble(self.path, error)
             pause_s = RECONNECT_FIRST_S if self._attached else min(2 * pause_s, RECONNECT_MAX_S)
             self._stopping.wait(pause_s * (0.5 + os.urandom(1)[0] / 256))
 
@@ -125,6 +125,27 @@ class Link:
     def _send_waiting(self, sock: socket.socket) -> None:
         while (message := self._book.next_message()) is not None:
             send_frame(sock, message.message())
+
+
+def _trouble(path: str, error: OSError | WireError) -> str:
+    """What keeps this process from its daemon, and what to do."""
+    if isinstance(error, PermissionError):
+        return (
+            f"uid {os.geteuid()} may not open {path} (Permission denied): add this user to the "
+            f"group of the runtime directory{_gid(os.path.dirname(path))}, and start this anew"
+        )
+    reason = getattr(error, "strerror", None) or error
+    return (
+        f"no daemon is there ({path}: {reason}). Start `cachd node`, or set CACHD_SOCKET to its "
+        "socket"
+    )
+
+
+def _gid(directory: str) -> str:
+    try:
+        return f" (gid {os.stat(directory).st_gid})"
+    except OSError:
+        return ""
 
 
 def _process_name() -> str:

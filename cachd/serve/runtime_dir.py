@@ -3,6 +3,7 @@
     host.lock   flock of the daemon that owns the directory; the kernel frees it however it dies
     host.<boot id>.json   handle_table; page   flip_page; cachd.sock   the local socket
     current/<model>/<stage>        symlink to the version in force, for programs that know paths
+Made with mode 0750: whoever is in its group may attach. One that is there keeps its mode.
 Processes may keep the page mapped and the symlink resolved for as long as they like.
 """
 
@@ -30,7 +31,8 @@ class RuntimeDir:
         self._current_path = os.path.join(self.path, "current")
         check_socket_path(self.socket_path)
         try:
-            os.makedirs(self._current_path, mode=0o755, exist_ok=True)
+            os.makedirs(self.path, mode=0o750, exist_ok=True)
+            os.makedirs(self._current_path, exist_ok=True)
             self._lock_fd = self._lock()
             self._remove_other_boots()
         except OSError as error:

@@ -44,7 +44,7 @@ class WorkerConnection:
         self.took_s: dict[int, float] = {}  # from then until it was ready
         self.leaving = False  # it closes on purpose
         self.flip = 0  # the last that it has switched to
-        self.pid = _peer_pid(sock)
+        self.pid, self.uid = _peer(sock)
         self._sock = sock
         self._on_frame = on_frame
         self._on_gone = on_gone
@@ -143,6 +143,8 @@ class WorkerConnection:
             self.lose()
 
 
-def _peer_pid(sock: socket.socket) -> int:
+def _peer(sock: socket.socket) -> tuple[int, int]:
+    """Process and effective user that connected, as the kernel noted them then."""
     data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(data)[0])
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return int(pid), int(uid)

@@ -59,8 +59,9 @@ def target(
     keep: ResidentVersion | None = None,
     *,
     model: str = MODEL,
+    stage: str = STAGE,
 ) -> Target:
-    return Target(model, STAGE, generation, choice, serve, keep, time.monotonic_ns())
+    return Target(model, stage, generation, choice, serve, keep, time.monotonic_ns())
 
 
 def await_view(model: Any, **wanted: int) -> None:

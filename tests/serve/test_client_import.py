@@ -67,8 +67,10 @@ def test_what_the_client_exports() -> None:
         "Incompatible",
         "InvalidArgument",
         "LoadFailed",
+        "NotAllowed",
         "NotServed",
         "Version",
         "View",
+        "aattach",
         "attach",
     ]
