@@ -13,6 +13,7 @@ from registry_core.control.approvals import ApprovalControl
 from registry_core.domain.identifiers import StageRef
 from registry_core.domain.move import Move
 from registry_core.domain.policy import Policy
+from registry_core.domain.split import parse_move_split
 from registry_core.errors import Conflict, InvalidInput, NotFound
 from registry_core.ledger.change import Change
 from registry_core.ledger.records import ProposalRecord
@@ -41,11 +42,20 @@ class Approvals:
         self._keys = keys
         self._change = change
 
-    def propose(self, stage: str, version: int | str, *, reason: str = "") -> Approval:
-        """Propose the move of `NAME@STAGE` to a version; `Approval.lacking` says what it needs."""
+    def propose(
+        self,
+        stage: str,
+        version: int | str,
+        *,
+        split: float | str | None = None,
+        reason: str = "",
+    ) -> Approval:
+        """Propose the move of `NAME@STAGE` to a version; `Approval.lacking` says what it needs.
+        With `split` the version will answer that percentage of the requests only."""
         move = self._next_move(stage, version)
         role = self._policy().rule_for(move.model, move.stage).role
-        return self._control.propose(sign_move(move, self._keys.get(role)), self._change(reason))
+        signed = sign_move(move, self._keys.get(role))
+        return self._control.propose(signed, self._change(reason), split=parse_move_split(split))
 
     def approve(self, stage: str, proposal: str = "", *, reason: str = "") -> Approval:
         """Sign a proposal for `NAME@STAGE`; without its id, the only one that is open."""

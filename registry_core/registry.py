@@ -28,6 +28,7 @@ from registry_core.domain.identifiers import (
 )
 from registry_core.domain.move import Move
 from registry_core.domain.policy import PUBLISHER, STAGER, Policy
+from registry_core.domain.split import parse_move_split, parse_percent
 from registry_core.domain.stage import EMPTY, StageState
 from registry_core.errors import NotFound
 from registry_core.garbage.garbage import Garbage
@@ -103,12 +104,20 @@ class Registry:
         )
 
     def promote(
-        self, stage: str, version: int | str, *, expect: Expect = None, reason: str = ""
+        self,
+        stage: str,
+        version: int | str,
+        *,
+        split: float | str | None = None,
+        expect: Expect = None,
+        reason: str = "",
     ) -> StageRecord:
         """Move `NAME@STAGE` to a version (number or `sha256:…`), signed, by compare-and-swap.
 
         `expect` is the `generation.choice` that the decision was made on; without it the state
         read here is the guard. Raises Stale if somebody was faster: exactly one racer wins.
+        With `split` the new version answers that percentage of the requests from its first moment,
+        the previous one all others.
         """
         ref = StageRef.parse(stage)
         target = self.version(ref.model, version)
@@ -117,8 +126,12 @@ class Registry:
         before.require(guard, str(ref))
         policy = self.control.policy()
         move = _move_from(before, ref, target, policy)
+        share = parse_move_split(split)
+        before.after_move(move, share)
         role = policy.rule_for(ref.model, ref.stage).role
-        return self.control.move(move, self._sign(move, role), guard, self._change(reason))
+        return self.control.move(
+            move, self._sign(move, role), guard, self._change(reason), split=share
+        )
 
     def rollback(self, stage: str, *, expect: Expect = None, reason: str = "") -> StageRecord:
         """Bring the other version of the stage's current move into force. Nothing is loaded or
@@ -129,6 +142,20 @@ class Registry:
             raise NotFound(f"nothing was promoted to {ref} yet: there is nothing to roll back")
         guard = Guard.parse(expect) if expect is not None else known.guard
         return self.control.choose(ref.model, ref.stage, guard, self._change(reason))
+
+    def split(
+        self, stage: str, percent: float | str, *, expect: Expect = None, reason: str = ""
+    ) -> StageRecord:
+        """Have the version of the stage's current move answer `percent` of the requests on every
+        host, and the previous one all others; 0 and 100 end the split. Needs no signature: both
+        are approved. `rollback`, and any move, end it, too."""
+        share = parse_percent(percent)
+        ref = StageRef.parse(stage)
+        known = self.control.find_stage(ref.model, ref.stage)
+        if known is None:
+            raise NotFound(f"nothing was promoted to {ref} yet: there is nothing to split")
+        guard = Guard.parse(expect) if expect is not None else known.guard
+        return self.control.split(ref.model, ref.stage, share, guard, self._change(reason))
 
     def resolve(self, ref: str) -> Resolved:
         """What `NAME@STAGE`, `NAME/NUMBER` or `NAME@sha256:…` means now."""

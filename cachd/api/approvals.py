@@ -37,7 +37,7 @@ class ApprovalsApi:
                       documents.MoveBody),
             Operation("POST", f"{_ONE}/approvals", self.approve,
                       "Add a signature over the same statement; the last one needed moves the "
-                      "stage", documents.ApprovalBody, documents.MoveBody),
+                      "stage", documents.ApprovalBody, documents.EnvelopeBody),
             Operation("POST", f"{_ONE}/rejection", self.reject,
                       "Close a proposal; the change's reason says why", ProposalRecord,
                       documents.ChoiceBody),
@@ -57,12 +57,14 @@ class ApprovalsApi:
         if (move.model, move.stage) != (model_of(request), stage_of(request)):
             raise InvalidInput(f"the move is of {move.model}@{move.stage}: post it there")
         change = await change_of(request, body.change)
-        made = await self._writes.run(lambda: self._control.approvals.propose(envelope, change))
+        made = await self._writes.run(
+            lambda: self._control.approvals.propose(envelope, change, split=body.split)
+        )
         return _approval(made)
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         model, stage, proposal = model_of(request), stage_of(request), _proposal_of(request)
-        body = await body_of(request, documents.MoveBody)
+        body = await body_of(request, documents.EnvelopeBody)
         added = Envelope.from_json(body.envelope)
         change = await change_of(request, body.change)
         made = await self._writes.run(

@@ -40,6 +40,9 @@ class StagesApi:
             Operation("POST", f"{STAGE}/choice", self.choice,
                       "Toggle the version in force between the two of the current move",
                       StageRecord, documents.ChoiceBody, guarded=True),
+            Operation("POST", f"{STAGE}/split", self.split,
+                      "Split the requests between the two versions of the current move",
+                      StageRecord, documents.SplitBody, guarded=True),
             Operation("POST", "/v1/stages", self.change_stages,
                       "Change several stages of any models, all or none",
                       documents.StagesBody, documents.StepsBody),
@@ -66,7 +69,7 @@ class StagesApi:
         model, stage = model_of(request), stage_of(request)
         guard = guards.find_guard(request)
         body = await body_of(request, documents.MoveBody)
-        step = self._move_step(body.envelope, guard)
+        step = self._move_step(body.envelope, guard, body.split)
         if (step.model, step.stage) != (model, stage):
             raise InvalidInput(f"the move is of {step.model}@{step.stage}, not {model}@{stage}")
         return await self._one(step, await change_of(request, body.change))
@@ -74,6 +77,12 @@ class StagesApi:
     async def choice(self, request: web.Request) -> web.StreamResponse:
         step = ChoiceStep(model_of(request), stage_of(request), guards.find_guard(request))
         body = await body_of(request, documents.ChoiceBody)
+        return await self._one(step, await change_of(request, body.change))
+
+    async def split(self, request: web.Request) -> web.StreamResponse:
+        model, stage, guard = model_of(request), stage_of(request), guards.find_guard(request)
+        body = await body_of(request, documents.SplitBody)
+        step = ChoiceStep(model, stage, guard, body.split)
         return await self._one(step, await change_of(request, body.change))
 
     async def change_stages(self, request: web.Request) -> web.StreamResponse:
@@ -98,15 +107,16 @@ class StagesApi:
         if (body.envelope is None) == (body.choice is None):
             raise InvalidInput("a step has either `envelope` (a move) or `choice` (NAME@STAGE)")
         if body.envelope is not None:
-            return self._move_step(body.envelope, guard)
+            return self._move_step(body.envelope, guard, body.split or 0)
         ref = StageRef.parse(body.choice or "")
-        return ChoiceStep(ref.model, ref.stage, guard)
+        return ChoiceStep(ref.model, ref.stage, guard, body.split)
 
-    def _move_step(self, document: dict[str, object], guard: Guard | None) -> MoveStep:
+    def _move_step(self, document: dict[str, object], guard: Guard | None, split: int) -> MoveStep:
         """Without signatures the authority signs, where the policy lets it."""
         envelope = Envelope.from_json(document)
         move = Move.parse(envelope.payload)
-        return MoveStep(move, envelope if envelope.signatures else self._control.sign(move), guard)
+        signed = envelope if envelope.signatures else self._control.sign(move)
+        return MoveStep(move, signed, guard, split)
 
     def _stale(self, error: Stale, *changed: tuple[ModelName, StageName]) -> web.Response:
         """412 with the stages as they are now, so that the caller can decide again at once."""

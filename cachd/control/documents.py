@@ -64,15 +64,25 @@ class BackupBody(msgspec.Struct):
 
 
 class MoveBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A DSSE envelope over a move; with no signatures the authority signs, where it may."""
+    """A DSSE envelope over a move; with no signatures the authority signs, where it may. With a
+    `split` (1 to 999 per mille) the new version answers that share of the requests only."""
 
     envelope: dict[str, Any]
     change: ChangeBody
+    split: int = 0
 
 
 class ChoiceBody(msgspec.Struct, forbid_unknown_fields=True):
     """Toggle the version in force."""
 
+    change: ChangeBody
+
+
+class SplitBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`split`: per mille of the requests that the version of the current move is to answer; 0 and
+    1000 put one version in force for all."""
+
+    split: int
     change: ChangeBody
 
 
@@ -85,11 +95,13 @@ class AnnotateBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A move (`envelope`, as in MoveBody) or a choice (`choice`, NAME@STAGE), and its guard."""
+    """A move (`envelope`, as in MoveBody) or a choice (`choice`, NAME@STAGE), and its guard. A
+    choice toggles, or sets a `split`, as in SplitBody; a move may have one, as in MoveBody."""
 
     envelope: dict[str, Any] | None = None
     choice: str | None = None
     expect: str | None = None
+    split: int | None = None
 
 
 class StepsBody(msgspec.Struct, forbid_unknown_fields=True):

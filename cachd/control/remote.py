@@ -122,10 +122,16 @@ class RemoteControl:
         return answer.version, answer.created
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
+        self,
+        move: Move,
+        envelope: Envelope | None,
+        guard: Guard | None,
+        change: Change,
+        *,
+        split: int = 0,
     ) -> StageRecord:
         signed = envelope or Envelope(PAYLOAD_TYPE, move.statement(), ())
-        body = documents.MoveBody(signed.to_json(), ChangeBody.of(change))
+        body = documents.MoveBody(signed.to_json(), ChangeBody.of(change), split)
         path = f"/v1/models/{move.model}/stages/{move.stage}/move"
         return self._calls.change("POST", StageRecord, path, body, change, guard)
 
@@ -134,6 +140,13 @@ class RemoteControl:
     ) -> StageRecord:
         body = documents.ChoiceBody(ChangeBody.of(change))
         path = f"/v1/models/{model}/stages/{stage}/choice"
+        return self._calls.change("POST", StageRecord, path, body, change, guard)
+
+    def split(
+        self, model: ModelName, stage: StageName, split: int, guard: Guard | None, change: Change
+    ) -> StageRecord:
+        body = documents.SplitBody(split, ChangeBody.of(change))
+        path = f"/v1/models/{model}/stages/{stage}/split"
         return self._calls.change("POST", StageRecord, path, body, change, guard)
 
     def status(self, model: ModelName) -> dict[str, Any]:

@@ -20,16 +20,16 @@ class RemoteApprovals:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
-    def propose(self, envelope: Envelope, change: Change) -> Approval:
+    def propose(self, envelope: Envelope, change: Change, *, split: int = 0) -> Approval:
         move = Move.parse(envelope.payload)
-        body = documents.MoveBody(envelope.to_json(), ChangeBody.of(change))
+        body = documents.MoveBody(envelope.to_json(), ChangeBody.of(change), split)
         path = f"{_stage(move.model, move.stage)}/proposals"
         return self._answer(self._calls.change("POST", documents.ApprovalBody, path, body, change))
 
     def approve(
         self, model: ModelName, stage: StageName, proposal: str, added: Envelope, change: Change
     ) -> Approval:
-        body = documents.MoveBody(added.to_json(), ChangeBody.of(change))
+        body = documents.EnvelopeBody(added.to_json(), ChangeBody.of(change))
         path = f"{_stage(model, stage)}/proposals/{proposal}/approvals"
         return self._answer(self._calls.change("POST", documents.ApprovalBody, path, body, change))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from registry_core.domain.split import percent_text
 from registry_core.domain.stage import point_in_force
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def brief(state: Any) -> str:
     if not isinstance(state, dict):
         return "-"
     if "generation" in state:
-        return f"{state['generation']}.{state['choice']}={point_in_force(state)['number']}"
+        split = state.get("split", 0)
+        told = f" ({percent_text(split)} to {state['version']['number']})" if split else ""
+        return f"{state['generation']}.{state['choice']}={point_in_force(state)['number']}{told}"
     if "number" in state:
         return str(state["number"])
     said = ", ".join(

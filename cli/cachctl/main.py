@@ -22,6 +22,7 @@ _COMMANDS = {
     "push": "Upload a directory of files as the next version of a model.",
     "promote": "Point a stage at a version, signed, by compare-and-swap.",
     "rollback": "Go back to the previous version of a stage, at once.",
+    "split": "Give a percentage of a stage's requests to its new version.",
     "propose": "Propose a move that others must approve.",
     "approve": "Sign a proposed move; the last signature needed moves the stage.",
     "reject": "Close a proposed move.",

@@ -28,14 +28,22 @@ def emit_changed(
     stage: StageRecord, *, as_json: bool | None, regions: Sequence[Whereabouts] | None = None
 ) -> None:
     """Say from which version to which a stage just went: of the two that its move names, the one
-    that is not in force now was in force before."""
-    other = stage.state.other
+    that is not in force now was in force before. With a split both are."""
+    other = None if stage.split else stage.state.other
     if as_json:
         where = {} if regions is None else {"regions": [asdict(one) for one in regions]}
         emit_json(stage_json(stage) | {"replaced": other.number if other else None} | where)
         return
     was = f"{other.number} -> " if other else ""
-    emit_line(f"{stage.model}@{stage.stage}: {was}{stage.in_force.number} (now {stage.guard})")
+    emit_line(f"{stage.model}@{stage.stage}: {was}{serves(stage)} (now {stage.guard})")
+
+
+def serves(stage: StageRecord) -> str:
+    """The version in force, and what a split gives to the other: `1, 5% to 2`."""
+    from registry_core.domain.split import percent_text
+
+    told = f", {percent_text(stage.split)} to {stage.version.number}" if stage.split else ""
+    return f"{stage.in_force.number}{told}"
 
 
 @contextmanager

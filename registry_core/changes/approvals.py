@@ -33,7 +33,7 @@ class Approval:
     stage: StageRecord | None
 
 
-def propose(commit: Draft, envelope: Envelope, change: Change) -> Approval:
+def propose(commit: Draft, envelope: Envelope, change: Change, split: int = 0) -> Approval:
     """Open a proposal, signed by its author. Stale, if the stage has moved on."""
     name = proposal_id(envelope)
     count = count_signatures(envelope, queries.policy(commit.txn))
@@ -50,7 +50,9 @@ def propose(commit: Draft, envelope: Envelope, change: Change) -> Approval:
         raise Conflict(f"{move.model}@{move.stage} has too many open proposals: reject some")
     if any(one.id == name and one.stage == move.stage.text for one in known):
         raise Conflict(f"this move is proposed already, as {name}: approve it")
-    return _append(commit, EntryType.MOVE_PROPOSED, name, count, envelope, envelope, change)
+    return _append(
+        commit, EntryType.MOVE_PROPOSED, name, count, envelope, envelope, change, split=split
+    )
 
 
 def approve(
@@ -74,7 +76,9 @@ def approve(
             f"this approval does not count: sign with a key of the role {count.rule.approver} that "
             "has not signed yet"
         )
-    return _append(commit, EntryType.MOVE_APPROVED, name, count, added, grown, change)
+    return _append(
+        commit, EntryType.MOVE_APPROVED, name, count, added, grown, change, split=known.split
+    )
 
 
 def reject(
@@ -101,21 +105,24 @@ def _append(
     added: Envelope,
     grown: Envelope,
     change: Change,
+    *,
+    split: int,
 ) -> Approval:
     move = count.move
+    said = {"split": split} if split and kind is EntryType.MOVE_PROPOSED else {}
     commit.append(
         kind,
         subjects.of_stage(move.model, move.stage),
         tag=bytes.fromhex(queries.model(commit.txn, move.model).tag),
         before=None,
-        after={"proposal": name, "envelope": added.to_json()},
+        after={"proposal": name, "envelope": added.to_json()} | said,
         change=change,
     )
     if count.lacking:
         return Approval(name, count.lacking, None)
     known = queries.stage(commit.txn, move.model, move.stage)
     guard = (known.state if known else EMPTY).guard  # the move itself names what it continues
-    moved_to = move_stage(commit, move, grown, guard, change)
+    moved_to = move_stage(commit, move, grown, guard, change, split=split)
     return Approval(name, "", moved_to)
 
 

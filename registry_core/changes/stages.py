@@ -21,11 +21,13 @@ from registry_core.trust.dsse import Envelope
 
 @dataclass(frozen=True, slots=True)
 class MoveStep:
-    """A signed move; `guard` is what its decision was made on."""
+    """A signed move; `guard` is what its decision was made on. With a `split` (per mille) the new
+    version answers that share only."""
 
     move: Move
     envelope: Envelope
     guard: Guard | None
+    split: int = 0
 
     @property
     def model(self) -> ModelName:
@@ -38,11 +40,13 @@ class MoveStep:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceStep:
-    """Toggle the version in force between the two of the stage's current move."""
+    """Toggle the version in force between the two of the stage's current move; or, with a `split`,
+    give so many per mille of the requests to the move's version, and the others to the previous."""
 
     model: ModelName
     stage: StageName
     guard: Guard | None
+    split: int | None = None
 
 
 StageStep = MoveStep | ChoiceStep
@@ -58,7 +62,7 @@ def change_stages(commit: Draft, steps: Sequence[StageStep], change: Change) -> 
     if earlier is not None:
         return [_made_by(commit, entry) for entry in earlier if _changes_stage(entry)]
     return [
-        move_stage(commit, step.move, step.envelope, step.guard, change)
+        move_stage(commit, step.move, step.envelope, step.guard, change, split=step.split)
         if isinstance(step, MoveStep)
         else _choose(commit, step, change)
         for step in steps
@@ -66,13 +70,19 @@ def change_stages(commit: Draft, steps: Sequence[StageStep], change: Change) -> 
 
 
 def move_stage(
-    commit: Draft, move: Move, envelope: Envelope, guard: Guard | None, change: Change
+    commit: Draft,
+    move: Move,
+    envelope: Envelope,
+    guard: Guard | None,
+    change: Change,
+    *,
+    split: int = 0,
 ) -> StageRecord:
     owner = queries.model(commit.txn, move.model)
     before = _guarded(commit, move.model, move.stage, guard)
     if envelope.payload != move.statement():
         raise InvalidInput("the envelope signs another move than the one that was asked for")
-    after = before.after_move(move)
+    after = before.after_move(move, split)
     commit.append(
         EntryType.STAGE_MOVED,
         subjects.of_stage(move.model, move.stage),
@@ -87,7 +97,10 @@ def move_stage(
 def _choose(commit: Draft, step: ChoiceStep, change: Change) -> StageRecord:
     owner = queries.model(commit.txn, step.model)
     before = _guarded(commit, step.model, step.stage, step.guard)
-    after = before.after_choice(f"{step.model}@{step.stage}")
+    name = f"{step.model}@{step.stage}"
+    after = (
+        before.after_choice(name) if step.split is None else before.after_split(name, step.split)
+    )
     commit.append(
         EntryType.STAGE_CHOSEN,
         subjects.of_stage(step.model, step.stage),

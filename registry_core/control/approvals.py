@@ -14,8 +14,8 @@ from registry_core.trust.dsse import Envelope
 
 
 class ApprovalControl(Protocol):
-    def propose(self, envelope: Envelope, change: Change) -> Approval:
-        """Open a proposal: a move, signed by its author."""
+    def propose(self, envelope: Envelope, change: Change, *, split: int = 0) -> Approval:
+        """Open a proposal: a move, signed by its author, that comes with `split` (per mille)."""
         ...
 
     def approve(

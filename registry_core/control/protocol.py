@@ -78,15 +78,29 @@ class Control(Protocol):
         ...
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
+        self,
+        move: Move,
+        envelope: Envelope | None,
+        guard: Guard | None,
+        change: Change,
+        *,
+        split: int = 0,
     ) -> StageRecord:
-        """Commit `move`. Without an envelope the authority signs, where the policy lets it."""
+        """Commit `move`. Without an envelope the authority signs, where the policy lets it. With a
+        `split` (per mille) the new version answers that share of the requests only."""
         ...
 
     def choose(
         self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         """Toggle the version in force between the two of the stage's current move."""
+        ...
+
+    def split(
+        self, model: ModelName, stage: StageName, split: int, guard: Guard | None, change: Change
+    ) -> StageRecord:
+        """Give `split` per mille of the requests to the version of the stage's current move, and
+        the others to the previous one."""
         ...
 
     def close(self) -> None: ...

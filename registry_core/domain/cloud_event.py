@@ -5,7 +5,7 @@ source   urn:cachd:registry:<registry id>
 type     io.cachd.… below; entries that are the registry's own business are no events
 subject  as in the log: model/NAME/stage/production
 data     sequence, actor, reason, request_id, before, after, and what they are about in plain fields
-         (model, stage, version, digest, generation, choice, region) where there are any.
+         (model, stage, version, digest, generation, choice, split, region) where there are any.
          Signatures are left out: the entry has them.
 """
 
@@ -113,6 +113,8 @@ def _about(entry: Entry) -> dict[str, Any]:
         chosen = point_in_force(after)
         shown |= {"version": chosen["number"], "digest": chosen["digest"]}
         shown |= {"generation": after["generation"], "choice": after["choice"]}
+        if after.get("split"):
+            shown["split"] = {"per_mille": after["split"], "version": after["version"]["number"]}
     elif entry.type is EntryType.VERSION_REGISTERED:
         shown["digest"] = after["digest"]
     return shown

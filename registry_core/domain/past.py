@@ -91,6 +91,9 @@ class ServedThen(msgspec.Struct, frozen=True):
     in_force: Said
     move: MoveThen
     evidence: EvidenceThen
+    split: int = 0
+    """Per mille of the requests that version `split_number` answered instead."""
+    split_number: int = 0
 
 
 class ServedPage(msgspec.Struct, frozen=True):

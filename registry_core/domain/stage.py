@@ -1,8 +1,11 @@
 """What a stage is, and how a move or a choice changes it. Pure.
 
-`choice` counts the times that the version in force was toggled within a generation: even means
-the move's version, odd its previous one. It only ever grows, so `generation.choice` never shows
-the same value for two different states and is a safe guard of compare-and-swap.
+`choice` counts within a generation: even means the move's version, odd its previous one. It only
+ever grows, so `generation.choice` never shows the same value for two different states and is a safe
+guard of compare-and-swap.
+
+A split is an odd choice that gives a share of the requests to the move's version all the same: what
+cannot split answers by the previous one. Setting a share, changing it and ending it are choices.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from typing import Any
 
 from registry_core.domain.identifiers import Guard
 from registry_core.domain.move import Move, VersionPoint
-from registry_core.errors import Conflict, Stale
+from registry_core.domain.split import WHOLE, percent_text, require_part
+from registry_core.errors import Conflict, InvalidInput, Stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class StageState:
     choice: int
     version: VersionPoint | None
     previous: VersionPoint | None
+    split: int = 0
+    """Per mille of the requests that `version` answers while `previous` is in force."""
 
     @property
     def guard(self) -> Guard:
@@ -49,8 +55,9 @@ class StageState:
                 actual=str(self.guard),
             )
 
-    def after_move(self, move: Move) -> StageState:
-        """The state after `move`, which must continue from exactly this one."""
+    def after_move(self, move: Move, split: int = 0) -> StageState:
+        """The state after `move`, which must continue from exactly this one. With a `split` the
+        new version answers that share only, and never more before."""
         name = f"{move.model}@{move.stage}"
         if move.generation != self.generation + 1 or move.previous != self.in_force:
             raise Stale(
@@ -61,13 +68,32 @@ class StageState:
             )
         if self.in_force is not None and move.version.digest == self.in_force.digest:
             raise Conflict(f"{name} already serves version {move.version.number}: nothing to do")
-        return StageState(move.generation, 0, move.version, move.previous)
+        moved = StageState(move.generation, 0, move.version, move.previous)
+        return moved.after_split(name, require_part(split)) if split else moved
 
     def after_choice(self, name: str) -> StageState:
-        """The state after a rollback, or after a rollback of a rollback."""
+        """The state after a rollback, which ends a split, or after a rollback of a rollback."""
         if self.other is None:
             raise Conflict(f"{name} has no previous version to roll back to")
-        return StageState(self.generation, self.choice + 1, self.version, self.previous)
+        back = self.split or not self.choice % 2
+        return self.after_split(name, 0 if back else WHOLE)
+
+    def after_split(self, name: str, split: int) -> StageState:
+        """The state in which `split` per mille of the requests are answered by `version`, the
+        others by `previous`; WHOLE and 0 put one of the two in force for all."""
+        if self.previous is None:
+            raise Conflict(f"{name} has no previous version that could answer the other requests")
+        if not 0 <= split <= WHOLE:
+            raise InvalidInput(f"a split of {split} per mille: it is between 0 and {WHOLE}")
+        odd = split < WHOLE
+        share = split if odd else 0
+        if (self.choice % 2, self.split) == (odd, share):
+            raise Conflict(
+                f"version {self.version.number if self.version else 0} answers "
+                f"{percent_text(split)} of the requests of {name} already: nothing to do"
+            )
+        step = 1 if self.choice % 2 != odd else 2
+        return StageState(self.generation, self.choice + step, self.version, self.previous, share)
 
 
 EMPTY = StageState(0, 0, None, None)

@@ -22,8 +22,10 @@ class EmbeddedApprovals:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def propose(self, envelope: Envelope, change: Change) -> Approval:
-        return self._ledger.commit(lambda commit: approvals.propose(commit, envelope, change))
+    def propose(self, envelope: Envelope, change: Change, *, split: int = 0) -> Approval:
+        return self._ledger.commit(
+            lambda commit: approvals.propose(commit, envelope, change, split)
+        )
 
     def approve(
         self, model: ModelName, stage: StageName, proposal: str, added: Envelope, change: Change

@@ -120,14 +120,26 @@ class EmbeddedControl:
         return self.ledger.commit(lambda commit: register_version(commit, draft, examined, change))
 
     def move(
-        self, move: Move, envelope: Envelope | None, guard: Guard | None, change: Change
+        self,
+        move: Move,
+        envelope: Envelope | None,
+        guard: Guard | None,
+        change: Change,
+        *,
+        split: int = 0,
     ) -> StageRecord:
-        return self.change_stages([MoveStep(move, envelope or self.sign(move), guard)], change)[0]
+        step = MoveStep(move, envelope or self.sign(move), guard, split)
+        return self.change_stages([step], change)[0]
 
     def choose(
         self, model: ModelName, stage: StageName, guard: Guard | None, change: Change
     ) -> StageRecord:
         return self.change_stages([ChoiceStep(model, stage, guard)], change)[0]
+
+    def split(
+        self, model: ModelName, stage: StageName, split: int, guard: Guard | None, change: Change
+    ) -> StageRecord:
+        return self.change_stages([ChoiceStep(model, stage, guard, split)], change)[0]
 
     def change_stages(self, steps: Sequence[StageStep], change: Change) -> list[StageRecord]:
         return self.ledger.commit(lambda commit: change_stages(commit, steps, change))

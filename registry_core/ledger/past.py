@@ -169,15 +169,19 @@ def _served_then(
     proposed, *approved = fold.proposed.get(proposal_id(envelope), [None])
     signers = [Signer(key, count.rule.role) for key in sorted(count.promoters)]
     signers += [Signer(key, count.rule.approver) for key in sorted(count.approvers)]
-    point = point_in_force(known.last.after)
+    after = known.last.after
+    point = point_in_force(after)
+    split = after.get("split", 0)
     return ServedThen(
         model.text, stage.text, point["number"], point["digest"],
-        known.last.after["generation"], known.last.after["choice"], _said(known.last),
+        after["generation"], after["choice"], _said(known.last),
         MoveThen(
             _said(known.move), proposed, [one for one in approved if one is not None], signers,
             str(policy.digest),
         ),
         known.evidence,
+        split,
+        after["version"]["number"] if split else 0,
     )  # fmt: skip
 
 

@@ -74,7 +74,8 @@ class PointRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StageRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A stage after its last change. `move_sequence` is where its signed move lies in the log."""
+    """A stage after its last change. `move_sequence` is where its signed move lies in the log.
+    `split`: per mille of the requests that `version` answers while `previous` is in force."""
 
     model: str
     stage: str
@@ -87,6 +88,7 @@ class StageRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     changed_ms: int
     actor: str
     reason: str
+    split: int = 0
 
     @property
     def guard(self) -> Guard:
@@ -102,7 +104,7 @@ class StageRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def state(self) -> StageState:
         previous = self.previous.point if self.previous else None
-        return StageState(self.generation, self.choice, self.version.point, previous)
+        return StageState(self.generation, self.choice, self.version.point, previous, self.split)
 
 
 class SignerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,6 +120,7 @@ class SignerRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProposalRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A move that still lacks signatures. `id` is the first 16 hex digits of the SHA-256 of its
     statement; `envelope` (canonical JSON) grows by each approval; the first signer is the author.
+    `split`: the move comes with this one (per mille).
     """
 
     model: str
@@ -129,6 +132,7 @@ class ProposalRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     envelope: str
     signers: list[SignerRecord]
     sequence: int
+    split: int = 0
 
 
 class RequestRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -287,3 +287,15 @@ def test_an_entry_that_was_made_up_is_refused(people: People, registry: Registry
         with pytest.raises((IntegrityError, NotFound, InvalidInput)):
             made_up(kind, after)
     assert [one.id for one in registry.approvals.open()] == [proposal.id]
+
+
+def test_the_split_that_was_proposed_comes_with_the_move(
+    people: People, registry: Registry
+) -> None:
+    proposed = people.as_person("ann").approvals.propose(PRODUCTION, 2, split=5)
+    assert proposed.stage is None
+    assert registry.approvals.open()[0].split == 50
+    approved = people.as_person("bob").approvals.approve(PRODUCTION)
+    assert approved.stage is not None
+    assert (str(approved.stage.guard), approved.stage.split) == ("2.1", 50)
+    assert approved.stage.in_force.number == 1

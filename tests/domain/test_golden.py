@@ -5,9 +5,12 @@ A test here that fails means that a format has changed: that is a new format wit
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
-from registry_core.domain import merkle
+import pytest
+from msgspec import structs
+
+from registry_core.domain import canonical, merkle
 from registry_core.domain.checkpoint import Checkpoint
 from registry_core.domain.entry import Entry, EntryType, LogRecord
 from registry_core.domain.identifiers import ChunkId, Digest, ModelName, StageName
@@ -22,7 +25,9 @@ from registry_core.domain.packs import (
     read_pack_index,
 )
 from registry_core.domain.policy import Policy, Root, StageRule
+from registry_core.domain.stage import StageState
 from registry_core.ledger.digest import scanned_digest
+from registry_core.ledger.entries.stage_entries import stage_json
 from registry_core.ledger.memory_store import MemoryStore
 from registry_core.ledger.records import (
     ModelRecord,
@@ -252,12 +257,29 @@ STAGE_BYTES = (
 ).encode()
 
 
+OUTCOME = (
+    f'{{"choice":1,"generation":5,"previous":{{"digest":"sha256:{"11" * 32}","number":1}},'
+    f'"version":{{"digest":"sha256:{"22" * 32}","number":2}}}}'
+).encode()
+
+
 def test_table_records() -> None:
     pairs = [(MODEL_RECORD, MODEL_BYTES), (VERSION_RECORD, VERSION_BYTES),
              (STAGE_RECORD, STAGE_BYTES)]  # fmt: skip
+    split = structs.replace(STAGE_RECORD, split=50)
+    pairs.append((split, STAGE_BYTES.replace(b'"stage"', b'"split":50,"stage"')))
     for record, golden in pairs:
         assert encode(record) == golden
         assert decode(type(record), golden) == record
+
+
+def test_a_split_is_one_more_field_of_an_outcome() -> None:
+    state = StageState(5, 1, VersionPoint(2, SECOND), VersionPoint(1, FIRST))
+    assert canonical.encode(stage_json(state)) == OUTCOME
+    split = replace(state, split=50)
+    assert canonical.encode(stage_json(split)) == OUTCOME.replace(
+        b'"version"', b'"split":50,"version"'
+    )
 
 
 def test_table_keys_and_digest() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from hypothesis.strategies import integers
+from hypothesis.strategies import integers, sampled_from
 
 from registry_core.domain.identifiers import Digest, Guard, ModelName, StageName
 from registry_core.domain.move import Move, VersionPoint
+from registry_core.domain.split import WHOLE, parse_percent, percent_text
 from registry_core.domain.stage import EMPTY, StageState
-from registry_core.errors import Conflict, Stale
+from registry_core.errors import Conflict, InvalidInput, Stale
 
 MODEL, STAGE = ModelName("m"), StageName("production")
 
@@ -30,17 +31,23 @@ class Life(RuleBasedStateMachine):
         self.seen: dict[Guard, StageState] = {EMPTY.guard: EMPTY}
         self.old_moves: list[Move] = []
 
-    @rule(number=integers(1, 5))
-    def move(self, number: int) -> None:
+    @rule(number=integers(1, 5), split=sampled_from([0, 0, 1, 500, 999]))
+    def move(self, number: int, split: int) -> None:
         move = move_from(self.state, number)
+        if split and self.state.in_force is None:
+            with pytest.raises(Conflict, match="no previous version"):
+                self.state.after_move(move, split)
+            return
         if self.state.in_force == point(number):
             with pytest.raises(Conflict, match="already serves"):
                 self.state.after_move(move)
             return
         before = self.state.in_force
-        self._become(self.state.after_move(move))
+        self._become(self.state.after_move(move, split))
         self.old_moves.append(move)
-        assert self.state.in_force == point(number)
+        assert self.state.version == point(number)
+        assert self.state.split == split
+        assert self.state.in_force == (before if split else point(number)), "never at once for all"
         assert self.state.previous == before, "previous is what was in force, not what was newest"
 
     @rule()
@@ -49,9 +56,28 @@ class Life(RuleBasedStateMachine):
             with pytest.raises(Conflict, match="no previous version"):
                 self.state.after_choice("m@production")
             return
-        before, other = self.state.in_force, self.state.other
+        before, other, split = self.state.in_force, self.state.other, self.state.split
         self._become(self.state.after_choice("m@production"))
-        assert (self.state.in_force, self.state.other) == (other, before)
+        assert self.state.split == 0
+        expected = (before, other) if split else (other, before)
+        assert (self.state.in_force, self.state.other) == expected, "a split ends with previous"
+
+    @rule(split=integers(0, WHOLE) | sampled_from([0, WHOLE]))
+    def split(self, split: int) -> None:
+        if self.state.previous is None:
+            with pytest.raises(Conflict, match="no previous version"):
+                self.state.after_split("m@production", split)
+            return
+        shares = {self.state.in_force: WHOLE - self.state.split, self.state.other: self.state.split}
+        if shares[self.state.version] == split:
+            with pytest.raises(Conflict, match="nothing to do"):
+                self.state.after_split("m@production", split)
+            return
+        version, previous = self.state.version, self.state.previous
+        self._become(self.state.after_split("m@production", split))
+        assert (self.state.version, self.state.previous) == (version, previous), "and no third"
+        assert self.state.in_force == (version if split == WHOLE else previous)
+        assert self.state.split == split % WHOLE
 
     @precondition(lambda self: self.old_moves)
     @rule(index=integers(0, 100))
@@ -95,3 +121,26 @@ def test_a_move_after_a_rollback_must_name_what_is_in_force() -> None:
     with pytest.raises(Stale):
         rolled_back.after_move(drifted)
     assert rolled_back.after_move(move_from(rolled_back, 3)).previous == point(1)
+
+
+def test_a_move_with_a_split_leaves_requests_to_both() -> None:
+    state = EMPTY.after_move(move_from(EMPTY, 1))
+    for split in (WHOLE, -1, 1001):
+        with pytest.raises(InvalidInput, match="move all requests"):
+            state.after_move(move_from(state, 2), split)
+    again = state.after_move(move_from(state, 2), 50)
+    assert (str(again.guard), again.in_force, again.other) == ("2.1", point(1), point(2))
+    assert again.after_move(move_from(again, 3)).previous == point(1), "what was in force"
+    for split in (-1, 1001):
+        with pytest.raises(InvalidInput, match="between 0 and 1000"):
+            again.after_split("m", split)
+
+
+def test_percentages() -> None:
+    for text, per_mille in {"5": 50, "0.5": 5, "12.5%": 125, "100": 1000, "0": 0, "0.0": 0}.items():
+        assert parse_percent(text) == per_mille
+    assert (parse_percent(5), parse_percent(0.1)) == (50, 1)
+    assert [percent_text(one) for one in (50, 5, 125)] == ["5%", "0.5%", "12.5%"]
+    for wrong in ("", "-1", "100.1", "1e2", "0.05", "5 %", "five", "1000", "\N{ARABIC-INDIC DIGIT FIVE}", None, [5], True):
+        with pytest.raises(InvalidInput, match=r"steps of 0\.1"):
+            parse_percent(wrong)

@@ -165,3 +165,56 @@ def test_versions_and_models_are_listed(three: Registry) -> None:
     assert [version.number for version in three.versions("m")] == [3, 2, 1]
     assert [version.number for version in three.versions("m", newest=2)] == [3, 2]
     assert [(m.name, m.last_number) for m in three.models()] == [("m", 3)]
+
+
+def test_a_split_and_its_ends(three: Registry) -> None:
+    three.promote(STAGE, 1)
+    with pytest.raises(Conflict, match="no previous version that could answer"):
+        three.split(STAGE, 5)
+    moved = three.promote(STAGE, 2, split=5)
+    assert (str(moved.guard), moved.split, moved.in_force.number) == ("2.1", 50, 1)
+    assert in_force(three) == (1, "2.1"), "the one that answers what cannot be split"
+    with pytest.raises(Conflict, match="answers 5% of the requests"):
+        three.split(STAGE, "5%")
+    assert (three.split(STAGE, 50).split, in_force(three)) == (500, (1, "2.3"))
+    three.rollback(STAGE)
+    assert in_force(three) == (1, "2.5"), "a rollback ends it with the previous version"
+    three.split(STAGE, 0.1)
+    three.split(STAGE, 100)
+    assert in_force(three) == (2, "2.8")
+    assert three.stages("m")[0].split == 0
+    three.split(STAGE, 99.9)
+    assert (in_force(three), three.stages("m")[0].split) == ((1, "2.9"), 999)
+    three.split(STAGE, 0)
+    assert (in_force(three), three.stages("m")[0].split) == ((1, "2.11"), 0)
+    three.promote(STAGE, 3, split=1)
+    assert three.promote(STAGE, 3).split == 0, "a move ends it, too"
+    assert in_force(three) == (3, "4.0")
+
+
+def test_a_split_is_guarded(three: Registry) -> None:
+    three.promote(STAGE, 1)
+    three.promote(STAGE, 2, split=5)
+    with pytest.raises(Stale):
+        three.split(STAGE, 10, expect="2.0")
+    three.split(STAGE, 10, expect="2.1")
+    with pytest.raises(Stale):
+        three.rollback(STAGE, expect="2.1")
+    for wrong in (0, 100):
+        with pytest.raises(InvalidInput, match="no split to move all"):
+            three.promote(STAGE, 3, split=wrong)
+    with pytest.raises(InvalidInput, match=r"steps of 0\.1"):
+        three.split(STAGE, 0.05)
+    with pytest.raises(NotFound, match="nothing to split"):
+        three.split("m@staging", 5)
+
+
+def test_a_split_is_told_by_history_and_audit(three: Registry) -> None:
+    three.promote(STAGE, 1)
+    three.promote(STAGE, 2, split=5)
+    three.split(STAGE, 10, reason="no errors")
+    last = three.history("m")[0]
+    assert (last.type, last.after["split"], last.reason) == ("stage.chosen", 100, "no errors")
+    assert last.before["split"] == 50
+    (then,) = three.audit.at(last.time_ms, STAGE)
+    assert (then.number, then.split, then.split_number) == (1, 100, 2)

@@ -12,6 +12,7 @@ from cachctl.entry_output import brief, entry_json
 from cachctl.output import emit_json, emit_line, emit_table, time_text
 from cachctl.target import Settings, with_settings
 from cachctl.times import parse_time_ms
+from registry_core.domain.split import percent_text
 from registry_core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -118,6 +119,9 @@ def _told(one: ServedThen) -> Iterator[str]:
         f"{one.generation}.{one.choice}"
     )
     yield f"  in force   {_text(one.in_force)}"
+    if one.split:
+        share = percent_text(one.split)
+        yield f"  split      {share} of the requests to {one.model}/{one.split_number}"
     if move.proposed is not None:
         yield f"  proposed   {_text(move.proposed)}"
     for said in move.approved:

@@ -16,9 +16,22 @@ from cachctl.target import Settings, with_settings
     metavar="GENERATION.CHOICE",
     help="Only if the stage is still at this, as `show` and `status` tell it.",
 )
+@click.option(
+    "--split",
+    metavar="PERCENT",
+    help="The new version answers this percentage of the requests, the previous one all others, "
+    "until `cachctl split` says otherwise.",
+)
 @click.option("--reason", default="", help="Why, for the log.")
 @with_settings
-def command(settings: Settings, stage: str, version: str, expect: str | None, reason: str) -> None:
+def command(
+    settings: Settings,
+    stage: str,
+    version: str,
+    expect: str | None,
+    split: str | None,
+    reason: str,
+) -> None:
     """Point NAME@STAGE at VERSION (a number or sha256:…), signed with your key.
 
     Of several who promote at once exactly one wins; the others exit with 5 and are told the state.
@@ -28,6 +41,7 @@ def command(settings: Settings, stage: str, version: str, expect: str | None, re
     Examples:
       cachctl promote minilm@production 2
       cachctl promote minilm@production 2 --expect 4.0 --reason 'better recall'
+      cachctl promote minilm@production 2 --split 5
     """
     from cachctl.whereabouts import emit_whereabouts, whereabouts
     from registry_core.domain.identifiers import StageRef
@@ -36,7 +50,7 @@ def command(settings: Settings, stage: str, version: str, expect: str | None, re
     with settings.open(readonly=False) as registry, telling_state(registry, ref):
         target = registry.version(ref.model, version)
         found = whereabouts(registry, target)  # before the move: what comes after it cannot fail
-        moved = registry.promote(stage, version, expect=expect, reason=reason)
+        moved = registry.promote(stage, version, split=split, expect=expect, reason=reason)
     emit_changed(moved, as_json=settings.as_json, regions=found)
     if not settings.as_json:
         emit_whereabouts(found, target)

@@ -7,6 +7,7 @@ import msgspec
 
 from cachctl.output import emit_json, emit_line, emit_table, time_text
 from cachctl.target import Settings, with_settings
+from registry_core.domain.split import percent_text
 
 
 @click.command(name="proposals")
@@ -35,7 +36,7 @@ def command(settings: Settings, *, mine: bool) -> None:
             (
                 one.id,
                 f"{one.model}@{one.stage}",
-                str(one.version.number),
+                str(one.version.number) + (f" ({percent_text(one.split)})" if one.split else ""),
                 str(one.previous.number) if one.previous else "-",
                 ", ".join(signer.actor for signer in one.signers),
                 time_text(one.signers[0].time_ms),

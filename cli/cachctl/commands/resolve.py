@@ -6,6 +6,7 @@ import click
 
 from cachctl.output import emit_json, emit_line
 from cachctl.target import Settings, with_settings
+from registry_core.domain.split import percent_text
 
 
 @click.command(name="resolve")
@@ -29,8 +30,18 @@ def command(settings: Settings, reference: str) -> None:
                 "number": version.number,
                 "digest": version.digest,
                 "guard": str(stage.guard) if stage else None,
+                "split": (
+                    {"number": stage.version.number, "per_mille": stage.split}
+                    if stage and stage.split
+                    else None
+                ),
             }
         )
     else:
         guard = f" {stage.guard}" if stage else ""
-        emit_line(f"{version.model}/{version.number} {version.digest}{guard}")
+        split = (
+            f" ({percent_text(stage.split)} to {version.model}/{stage.version.number})"
+            if stage and stage.split
+            else ""
+        )
+        emit_line(f"{version.model}/{version.number} {version.digest}{guard}{split}")

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from cachctl.output import emit_json, emit_line, emit_table, size_text, time_text
-from cachctl.stage_output import stage_json
+from cachctl.stage_output import serves, stage_json
 from cachctl.target import Settings, with_settings
 from registry_core.domain import limits
 from registry_core.domain.identifiers import Digest
@@ -58,7 +58,7 @@ def _show_model(registry: Registry, name: str, newest: int, *, as_json: bool | N
         (
             (
                 stage.stage,
-                str(stage.in_force.number),
+                serves(stage),
                 str(stage.guard),
                 str(stage.previous.number) if stage.previous else "-",
                 time_text(stage.changed_ms),

@@ -18,6 +18,7 @@ from registry_core.domain.policy import Root
 from registry_core.domain.stage import EMPTY
 from registry_core.ledger import queries, subjects
 from registry_core.ledger.entries.require import require
+from registry_core.ledger.entries.split import split_of
 from registry_core.ledger.records import (
     PointRecord,
     ProposalRecord,
@@ -37,7 +38,7 @@ def proposal_id(envelope: Envelope) -> str:
 
 def move_proposed(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.after["envelope"])
-    move = _current_move(txn, entry, envelope)
+    move = _current_move(txn, entry, envelope, split_of(entry))
     name = proposal_id(envelope)
     require(entry.after["proposal"] == name, entry, "names its proposal wrongly")
     known = queries.find_proposal(txn, move.model, move.stage, name)
@@ -47,6 +48,7 @@ def move_proposed(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> N
         move.model.text, move.stage.text, name, move.generation, _point(move.version),
         _point(move.previous) if move.previous else None,
         envelope.encode().decode(), [_signer(entry, envelope.signatures)], entry.sequence,
+        split_of(entry),
     )  # fmt: skip
     txn.put(Table.PROPOSALS, proposal_key(move.model, move.stage, name), encode(made))
 
@@ -63,7 +65,7 @@ def move_approved(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> N
     require(not signed & {one.keyid for one in added.signatures}, entry, "signs twice with a key")
     require(len(added.signatures) >= 1, entry, "is not signed")
     grown = Envelope(before.payload_type, before.payload, (*before.signatures, *added.signatures))
-    _current_move(txn, entry, grown)
+    _current_move(txn, entry, grown, known.split)
     made = msgspec.structs.replace(
         known,
         envelope=grown.encode().decode(),
@@ -79,14 +81,14 @@ def move_rejected(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> N
     txn.delete(Table.PROPOSALS, key)
 
 
-def _current_move(txn: Reader, entry: Entry, envelope: Envelope) -> Move:
+def _current_move(txn: Reader, entry: Entry, envelope: Envelope, split: int) -> Move:
     """The move, whose every signature counts for something under the policy of today."""
     move = count_signatures(envelope, queries.policy(txn)).move
     require(entry.subject == subjects.of_stage(move.model, move.stage), entry, "names two stages")
     registered = queries.version(txn, move.model, move.version.number)
     require(registered.point == move.version, entry, "moves to a version that is another")
     known = queries.stage(txn, move.model, move.stage)
-    (known.state if known else EMPTY).after_move(move)
+    (known.state if known else EMPTY).after_move(move, split)
     return move
 
 

@@ -1,4 +1,8 @@
-"""stage.moved and stage.chosen: the only ways in which a stage changes."""
+"""stage.moved and stage.chosen: the only ways in which a stage changes.
+
+A choice puts one of the two versions in force, or splits the requests between them: which, is what
+its outcome says.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,11 @@ import msgspec
 from registry_core.domain.entry import Entry, LogRecord
 from registry_core.domain.identifiers import ModelName, StageName
 from registry_core.domain.policy import Root
+from registry_core.domain.split import WHOLE
 from registry_core.domain.stage import EMPTY, StageState
 from registry_core.ledger import queries, subjects
 from registry_core.ledger.entries.require import require
+from registry_core.ledger.entries.split import split_of
 from registry_core.ledger.evidence import require_evidence
 from registry_core.ledger.records import (
     PointRecord,
@@ -29,12 +35,13 @@ def stage_json(state: StageState) -> dict[str, Any] | None:
     """A stage as `before` and `after` of an entry show it."""
     if state.version is None:
         return None
-    return {
+    shown = {
         "generation": state.generation,
         "choice": state.choice,
         "version": state.version.to_json(),
         "previous": state.previous.to_json() if state.previous else None,
     }
+    return shown | ({"split": state.split} if state.split else {})
 
 
 def stage_moved(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
@@ -46,7 +53,7 @@ def stage_moved(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> Non
     require(not registered.deleted_ms, entry, "moves to a version that was deleted")
     require_evidence(policy.rule_for(move.model, move.stage), registered)
     before = _stage_before(txn, entry, move.model, move.stage)
-    after = before.after_move(move)
+    after = before.after_move(move, split_of(entry))
     require(
         {k: v for k, v in entry.after.items() if k != "envelope"} == stage_json(after),
         entry,
@@ -58,7 +65,8 @@ def stage_moved(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> Non
 def stage_chosen(txn: Writer, root: Root, record: LogRecord, entry: Entry) -> None:
     model, stage = subjects.stage_of(entry.subject)
     before = _stage_before(txn, entry, model, stage)
-    after = before.after_choice(f"{model}@{stage}")
+    share = split_of(entry) or (0 if entry.after["choice"] % 2 else WHOLE)
+    after = before.after_split(f"{model}@{stage}", share)
     require(entry.after == stage_json(after), entry, "claims another outcome than a choice has")
     known = queries.stage(txn, model, stage)
     _put_stage(txn, moved(entry, known.move_sequence if known else 0))
@@ -80,6 +88,7 @@ def moved(entry: Entry, move_sequence: int) -> StageRecord:
         changed_ms=entry.time_ms,
         actor=entry.actor,
         reason=entry.reason,
+        split=split_of(entry),
     )
 
 
