@@ -1,4 +1,5 @@
-"""What a request pays to get its version: `acquire()` of a live attachment, in nanoseconds.
+"""What a request pays to get its version: `acquire()` of a live attachment, in nanoseconds, alone
+and while requests are split between two versions; and to tell how it went, by `observe()`.
 
 A real host in a process of its own, a real attachment in this one. Each sample is a batch of
 calls, divided; the loop around them is in the figure. Beside it, in the same run and in shuffled
@@ -23,22 +24,27 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from cachd.serve.client import Attached, attach
+from cachd.serve.client import Attached, View, attach
 from cachd.serve.host import ServingHost
 from cachd.serve.resident import ResidentVersion, Target
 
-MODEL, STAGE = "bench", "production"
+MODEL, SPLIT_MODEL, STAGE = "bench", "bench-split", "production"
+KEY = "user-1234567"
 BATCH = 20
 
 
 def serve(runtime_dir: str, version_dir: str, pipe: Connection) -> None:
-    """The host's process: one version in force until the pipe closes."""
+    """The host's process until the pipe closes: one version in force, and two that each answer half
+    of the requests."""
 
     async def run() -> None:
         host = ServingHost(runtime_dir, grace_s=600, ready_timeout_s=60)
         await host.start()
         version = ResidentVersion(1, "sha256:bench", version_dir)
         host.set_target(Target(MODEL, STAGE, 1, 0, version, None, time.monotonic_ns()))
+        other = ResidentVersion(2, "sha256:other", version_dir)
+        now_ns = time.monotonic_ns()
+        host.set_target(Target(SPLIT_MODEL, STAGE, 2, 1, version, other, now_ns, split=500))
         pipe.send("serving")
         await asyncio.to_thread(pipe.poll, None)  # until the other end closes
         await host.stop()
@@ -56,6 +62,17 @@ def call_only(model: Attached[int]) -> None:
     acquire = model.acquire
     for _ in repeat(None, BATCH):
         acquire()
+
+
+def with_key(model: Attached[int]) -> None:
+    acquire = model.acquire
+    for _ in repeat(None, BATCH):
+        acquire(KEY)
+
+
+def observe(view: View[int]) -> None:
+    for _ in repeat(None, BATCH):
+        view.observe(ok=True, seconds=0.012)
 
 
 def dict_lookup(table: dict[str, int]) -> None:
@@ -78,10 +95,16 @@ def locked_pointer(pointer: LockedPointer) -> None:
         pointer.get()
 
 
-def measure(model: Attached[int], batches: int, rng: random.Random) -> dict[str, float]:
+def measure(
+    model: Attached[int], split: Attached[int], batches: int, rng: random.Random
+) -> dict[str, float]:
     subjects: list[tuple[str, Callable[[Any], None], Any]] = [
         ("acquire", in_with, model),
         ("acquire_call", call_only, model),
+        ("acquire_key", with_key, model),
+        ("split", call_only, split),
+        ("split_key", with_key, split),
+        ("observe", observe, model.acquire()),
         ("dict_lookup", dict_lookup, {"bench@production": 1}),
         ("locked_pointer", locked_pointer, LockedPointer(1)),
     ]
@@ -119,9 +142,15 @@ def run(args: list[str]) -> dict[str, Any]:
                 raise RuntimeError("the host did not start within 60 s")
             ours.recv()
             socket = str(runtime_dir / "cachd.sock")
-            with attach(MODEL, load=lambda version: version.number, socket=socket) as model:
-                measure(model, 2_000, random.Random(options.seed))  # warm up the interpreter
-                figures = measure(model, options.batches, random.Random(options.seed))
+            with (
+                attach(MODEL, load=lambda version: version.number, socket=socket) as model,
+                attach(SPLIT_MODEL, load=lambda version: version.number, socket=socket) as split,
+            ):
+                while {split.acquire().number for _ in range(100)} != {1, 2}:
+                    time.sleep(0.01)  # both are being loaded
+                # First to warm up the interpreter.
+                measure(model, split, 2_000, random.Random(options.seed))
+                figures = measure(model, split, options.batches, random.Random(options.seed))
         finally:
             ours.close()
             theirs.close()

@@ -13,6 +13,7 @@ from importlib.metadata import version as package_version
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from registry_core.errors import RegistryError
 from registry_core.ledger.ledger import Ledger
@@ -60,6 +61,10 @@ class Metrics:
     def gauge(self, name: str, meaning: str, read: Callable[[], float]) -> None:
         """A figure that `read` gives; NaN where it raises a RegistryError."""
         Gauge(name, meaning, registry=self._registry).set_function(lambda: _or_nan(read))
+
+    def collect(self, collector: Collector) -> None:
+        """Tell what it has, whenever it is asked."""
+        self._registry.register(collector)
 
     def observe(self, method: str, route: str, status: int, began_s: float) -> None:
         taken_s = time.perf_counter() - began_s

@@ -6,12 +6,14 @@ import msgspec
 
 
 class PointBody(msgspec.Struct):
-    """A version that is desired or observed under a stage's `generation.choice`."""
+    """A version that is desired or observed under a stage's `generation.choice`. `split`: per mille
+    of the requests that the other version of the move answers instead."""
 
     generation: int
     choice: int
     number: int
     digest: str
+    split: int = 0
 
 
 class LocalBody(msgspec.Struct):
@@ -35,6 +37,21 @@ class WorkerReport(msgspec.Struct):
     seconds: float
     flip: int
     detail: str = ""
+
+
+class RequestsBody(msgspec.Struct):
+    """Requests that a version answered on a node since its daemon started, as its workers told:
+    how many, how many of them failed, seconds in all, and where the times lie. `buckets`: counts
+    by the bounds of `cachd.serve.latency`."""
+
+    number: int
+    digest: str
+    requests: int
+    failed: int
+    seconds: float
+    p50_ms: float
+    p95_ms: float
+    buckets: list[int]
 
 
 class StageReport(msgspec.Struct):
@@ -81,6 +98,7 @@ class StageReport(msgspec.Struct):
     flip_ms: float | None = None
     switch_ms: float | None = None
     local: LocalBody | None = None
+    requests: list[RequestsBody] = []
 
 
 class PrefetchReport(msgspec.Struct):

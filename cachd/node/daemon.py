@@ -43,6 +43,7 @@ from cachd.node.peer_book import PeerBook
 from cachd.node.priority import prefer_this_thread
 from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
+from cachd.node.request_figures import RequestFigures
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
 from cachd.node.scrubber import Scrubber
@@ -228,6 +229,7 @@ class _Parts:
             tell_cache(self._api.gauge, cache.space, self._scrubber)
             self._flips.count_at(self._api, self._host.held_back)
             tell_memory(self._api.gauge, self._memory)
+            self._api.collect(RequestFigures(self._host))
         self._controller: Controller | None = None
 
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:

@@ -14,7 +14,8 @@ from registry_core.ledger.store import Reader
 
 @dataclass(frozen=True, slots=True)
 class DesiredStage:
-    """`serve` is in force; `keep` is the other version of the current move, for a rollback."""
+    """`serve` is in force; `keep` is the other version of the current move, for a rollback, or for
+    `split` per mille of the requests."""
 
     ref: StageRef
     epoch: int
@@ -22,6 +23,7 @@ class DesiredStage:
     choice: int
     serve: VersionRecord
     keep: VersionRecord | None
+    split: int = 0
 
     @property
     def position(self) -> tuple[int, int, int]:
@@ -78,4 +80,6 @@ def _desired(txn: Reader, ref: StageRef, record: StageRecord) -> DesiredStage:
     serve = queries.version(txn, ref.model, record.in_force.number)
     other: PointRecord | None = record.version if record.choice % 2 else record.previous
     keep = queries.version(txn, ref.model, other.number) if other else None
-    return DesiredStage(ref, queries.epoch(txn), record.generation, record.choice, serve, keep)
+    return DesiredStage(
+        ref, queries.epoch(txn), record.generation, record.choice, serve, keep, record.split
+    )

@@ -61,7 +61,10 @@ class LocalChoices:
         self._ended: dict[StageRef, LocalBody] = {}
 
     def over(self, desired: DesiredStage) -> DesiredStage:
-        """What the log desires, or the other version of the same move if the host chose that."""
+        """What the log desires, or the other version of the same move if the host chose that: of a
+        split, the previous version for all requests."""
+        if self._holds(desired) and desired.split:
+            return replace(desired, choice=desired.choice + 2, split=0)
         if self._holds(desired) and desired.choice % 2 == 0 and desired.keep is not None:
             return replace(
                 desired, choice=desired.choice + 1, serve=desired.keep, keep=desired.serve

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
+from prometheus_client.registry import Collector
 
 from cachd.api.application import make_application
 from cachd.api.approvals import ApprovalsApi
@@ -97,6 +98,10 @@ class ReadApi:
         self, name: str, meaning: str, buckets: Sequence[float]
     ) -> Callable[[float], None]:
         return self._metrics.histogram(name, meaning, buckets)
+
+    def collect(self, collector: Collector) -> None:
+        """Tell what `collector` has at /metrics, too."""
+        self._metrics.collect(collector)
 
     async def start(self) -> str:
         """Serve; the URL."""

@@ -21,6 +21,7 @@ from cachd.control.limits import RETRY_S_MAX, RETRY_S_MIN
 from cachd.control.reports import PointBody, StageReport, WorkerReport
 from cachd.node.desired import DesiredStage
 from cachd.node.local_choices import LocalChoices
+from cachd.node.request_figures import requests_told
 from cachd.node.residency import Residency
 from cachd.serve.host import ServingHost
 from cachd.serve.host_errors import HostError
@@ -75,16 +76,17 @@ class StageDriver:
         desired = self._moved()
         if self._local.over(desired) != desired:
             return  # it is so already
-        if desired.choice % 2:
+        if desired.choice % 2 and not desired.split:
             raise Conflict(f"{self.ref} is rolled back for all hosts already ({_guard(desired)})")
         if desired.keep is None:
             raise Conflict(
                 f"{self.ref} has no previous version: {_guard(desired)} is its first move"
             )
-        digest = Digest.parse(desired.keep.digest)
-        if self._resident(desired.keep) is None and not self._residency.on_disk(digest):
+        back = desired.serve if desired.split else desired.keep
+        digest = Digest.parse(back.digest)
+        if self._resident(back) is None and not self._residency.on_disk(digest):
             raise Conflict(
-                f"version {desired.keep.number}, the previous one of {self.ref}, is not resident "
+                f"version {back.number}, the previous one of {self.ref}, is not resident "
                 "on this host: it comes when the node reaches a peer or an origin"
             )
         try:
@@ -150,7 +152,8 @@ class StageDriver:
         if desired is None or acting is None:
             return None
         observed = self._host.observed(self.ref.model.text, self.ref.stage.text)
-        arrival = self._residency.arrival(Digest.parse(desired.serve.digest))
+        coming = desired.keep if desired.split and desired.keep is not None else desired.serve
+        arrival = self._residency.arrival(Digest.parse(coming.digest))
         report = StageReport(
             model=self.ref.model.text,
             stage=self.ref.stage.text,
@@ -164,6 +167,7 @@ class StageDriver:
             bytes_from_peers=arrival.bytes_from_peers,
             bytes_local=arrival.bytes_local,
         )
+        report.requests = requests_told(self._host, self.ref)
         return self._with_observed(report, observed, acting, arrival.state)
 
     async def _drive(self, desired: DesiredStage) -> None:
@@ -207,6 +211,7 @@ class StageDriver:
                 serve=serve,
                 keep=self._resident(desired.keep) if desired.keep else None,
                 received_ns=self._received_ns,
+                split=desired.split,
             )
         )
 
@@ -227,7 +232,11 @@ class StageDriver:
         """Add what the host says; before the host has the target, how far the version is."""
         if observed.digest is not None and observed.number is not None:
             report.observed = PointBody(
-                observed.generation, observed.choice, observed.number, observed.digest
+                observed.generation,
+                observed.choice,
+                observed.number,
+                observed.digest,
+                observed.split,
             )
         report.flip, report.workers = observed.flip, observed.workers
         report.standby = self._keeps() and observed.standby == observed.workers
@@ -257,7 +266,7 @@ class StageDriver:
 
 def _point(desired: DesiredStage) -> PointBody:
     serve = desired.serve
-    return PointBody(desired.generation, desired.choice, serve.number, serve.digest)
+    return PointBody(desired.generation, desired.choice, serve.number, serve.digest, desired.split)
 
 
 def _guard(desired: DesiredStage) -> str:

@@ -8,6 +8,8 @@ client            `attach(...)`: what an inference process imports (standard lib
   version_files   read-only descriptors and maps of a version's files
   shelf, leases   which versions this process holds, told to the daemon as they end
   link, loader    the two threads of an attachment: socket, and load + warm-up
+  split           which of two versions answers a request, by its key
+  tally           what was observed of requests, until the daemon is told
   errors          the tree of everything that a client can raise
   loaders         versions as numpy, torch, ONNX Runtime and transformers want them
 
@@ -20,6 +22,8 @@ host              `ServingHost`: the node's side, on its event loop
   flip_events     what the host tells of its flips
   worker_progress what is told of single workers
   allowed_uids    PURE: may this user's process attach to this?
+  split_gate      the version that is to answer a share of the requests
+  request_counts  requests by version, as workers tell of them
   handle_table    slots and handles, durable before they are used
   worker_connection  one worker's socket: bounded, never blocking
   runtime_dir     who owns the runtime directory, listener, `current` symlinks
@@ -28,6 +32,7 @@ host              `ServingHost`: the node's side, on its event loop
 
 flip_page         the page in shared memory, writer and reader
 wire, fields, from_worker, from_daemon   frames and messages of the local socket
+latency           PURE: the buckets of request times
 names, limits     names and every bound
 
 Formats: docs/FORMATS.md. This package imports nothing by itself.

@@ -6,6 +6,7 @@ Invariants
 - A view changes only in `_settle`, under the lock, to a version that is loaded and warm here. A
   word that names anything else leaves the present view in force for as long as it takes.
 - Before `_word` is replaced, `_held` is invalidated: a stale pair costs one slow call.
+- While requests are split, `_split` has the word and both views, and `_held` equals no word.
 - A loaded version stays on the shelf until the daemon retires it: rolling back loads nothing.
 Threads: `acquire` and `close` from any; methods named `_on_…` are called by link and loader. The
 lock is re-entrant because a finalizer of a user's value may run anywhere and call `acquire()`.
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cachd.serve.from_daemon import Message
+    from cachd.serve.split import Key, Split
     from cachd.serve.typed import T
 
 _JUDGE_AGAIN = -1  # equals no word of a page
+_PLAIN_KEYS = frozenset({str, bytes, int})
 _attachments: weakref.WeakSet[Attached[Any]] = weakref.WeakSet()
 
 
@@ -62,6 +65,7 @@ class Attached(Of["T"]):
         self.last_error: str | None = None  # of the last version that did not load
         self._waiting = ""  # why the daemon has nothing to load yet
         self._held: tuple[int, View[T] | None] = (_JUDGE_AGAIN, None)
+        self._split: Split[T] | None = None
         self._word = _no_word()
         self._lock = threading.RLock()
         self._page: FlipPageReader | None = None
@@ -82,14 +86,24 @@ class Attached(Of["T"]):
         )
         _attachments.add(self)
 
-    def acquire(self) -> View[T]:
+    def acquire(self, key: Key | None = None) -> View[T]:
         """The version in force, as one whole. No lock and no system call unless something changed.
 
-        Closed, ForkedAfterAttach; never anything because of a flip or a daemon that is away."""
+        While requests are split between two versions, `key` (text, bytes or a whole number, such as
+        the id of a user) decides which: the same key gets the same version everywhere, and a larger
+        share only moves keys to the new version. Without a key each request is drawn by chance.
+        InvalidArgument, Closed, ForkedAfterAttach; never anything because of a flip or a daemon
+        that is away."""
+        if key is not None and key.__class__ not in _PLAIN_KEYS:
+            _check_key(key)
         held = self._held
-        if self._word[0] == held[0]:
+        word = self._word[0]
+        if word == held[0]:
             return held[1]  # type: ignore[return-value]  # no word is held without a view
-        return self._settle()
+        split = self._split
+        if split is not None and word == split.word:
+            return split.pick(key)
+        return self._settle(key)
 
     def close(self) -> None:
         """End the attachment and its leases. Views that are out stay usable; again: no effect."""
@@ -98,13 +112,14 @@ class Attached(Of["T"]):
                 f"{self.model}@{self.stage} was closed in this process: attach again"
             )
             held, self._held = self._held, (_JUDGE_AGAIN, None)
+            split, self._split = self._split, None
             self._page, self._slot, self._word = None, None, _no_word()
             dropped = self._shelf.clear()
             self._first.set()
         self._loader.stop()
         self._book.send(Leaving())
         self._link.stop(CLOSE_TIMEOUT_S)
-        del held, dropped  # a user's finalizers run here, outside the lock
+        del held, split, dropped  # a user's finalizers run here, outside the lock
 
     def __enter__(self) -> Attached[T]:
         return self
@@ -140,6 +155,7 @@ class Attached(Of["T"]):
             "after the fork (gunicorn: post_fork or no --preload; multiprocessing: initializer)"
         )
         self._held = (_JUDGE_AGAIN, self._held[1])
+        self._split = None
         self._link.abandon()
 
     def leave(self) -> None:
@@ -150,14 +166,14 @@ class Attached(Of["T"]):
 
     # The switch
 
-    def _settle(self) -> View[T]:
+    def _settle(self, key: Key | None = None) -> View[T]:
         """Judge the word: switch if its version is loaded here, else go on as before."""
         dropped: object = None
         with self._lock:
             if self._end is not None:
                 raise self._end.with_traceback(None)  # or every raise would lengthen it
-            before = self._held
-            view = before[1]
+            before = self._held, self._split
+            view = before[0][1]
             word, record = self._in_force()
             loaded = self._shelf.get(record.handle)
             if loaded is not None and not _shows(view, loaded, record):
@@ -166,10 +182,30 @@ class Attached(Of["T"]):
                 dropped = self._shelf.drop_orphans()
             if view is None:
                 raise errors.AttachError(f"{self.model}@{self.stage} has no version in force yet")
-            self._held = (word, view)
+            split = self._split_of(word, record, view)
+            self._split = split
+            self._held = (word if split is None else _JUDGE_AGAIN, view)
             self._first.set()
         del before, dropped  # a user's finalizers run here, outside the lock
-        return view
+        return view if split is None else split.pick(key)
+
+    def _split_of(self, word: int, record: Record, view: View[T]) -> Split[T] | None:
+        """What picks between two versions, if the record asks for that and both are loaded."""
+        loaded = self._shelf.get(record.split_handle)
+        if not record.split or loaded is None or view.handle != record.handle:
+            return None
+        from cachd.serve.split import Split  # imported when used: `_on_welcome` was before
+
+        known = self._split
+        if known is not None and known.word == word and known.shows(view, loaded):
+            return known
+        return Split(
+            word,
+            view,
+            View(loaded, record, handle=record.split_handle),
+            name=f"{self.model}@{self.stage}",
+            per_mille=record.split,
+        )
 
     def _in_force(self) -> tuple[int, Record]:
         """The word to judge, and what it means: handle 0 if nothing that could be served."""
@@ -206,6 +242,8 @@ class Attached(Of["T"]):
             self._on_refused(message)
 
     def _on_welcome(self, welcome: Welcome, fds: list[int]) -> None:
+        import cachd.serve.split  # noqa: F401  # here, where no request waits for it
+
         try:
             page = FlipPageReader(_only(fds))
             if self._page is not None and self._page.identity == page.identity:
@@ -217,7 +255,7 @@ class Attached(Of["T"]):
         with self._lock:
             view = self._held[1]
             self._shelf.keep_only(welcome.adopted)
-            self._held = (_JUDGE_AGAIN, view)
+            self._held, self._split = (_JUDGE_AGAIN, view), None
             self._page, self._slot, self._word = page, slot, slot.word
             if view is not None and view.handle in welcome.adopted:
                 self._book.send(Switched(view.flip, view.handle, view.since_ns))
@@ -301,6 +339,12 @@ class Attached(Of["T"]):
             f"the daemon has nothing to serve yet: `cachctl promote {self.model}@{self.stage} "
             "VERSION`, and `cachctl status` shows how far the node is"
         )
+
+
+def _check_key(key: object) -> None:
+    from cachd.serve.split import check_key  # imported when used
+
+    check_key(key)
 
 
 def _no_word() -> memoryview[int]:

@@ -57,6 +57,14 @@ def items(message: dict[str, Any], name: str, items_max: int) -> list[Any]:
     return value
 
 
+def pair(value: object, name: str) -> tuple[int, int]:
+    """Two integers, not negative."""
+    if type(value) is not list or len(value) != 2:
+        raise WireError(f"field {name}: {value!r:.40} is no pair")
+    first, second = ({name: one} for one in value)
+    return integer(first, name), integer(second, name)
+
+
 def record(value: object, name: str) -> dict[str, Any]:
     if type(value) is not dict:
         raise WireError(f"field {name}: {value!r:.40} is no object")

@@ -5,11 +5,14 @@ Layout (docs/FORMATS.md, little-endian): a header of 64 bytes, then slots of 128
      8  name tag (names.name_tag)
     32  record of even flips, 64 of odd ones: flip, handle, generation, choice
     96  check of the even record, 104 of the odd one
+   112  split of the even record, 120 of the odd one: mark << 34 | handle << 10 | per mille
 Invariants
 - Only the daemon that holds the runtime directory writes; workers map the page read-only.
 - The record of flip f is complete before the word shows f; flip f + 1 uses the other record. So a
   reader that finds the word unchanged after reading the record has a record of one flip; the check
   makes that true on machines that reorder stores, too.
+- The split of flip f is stored before its check, and its mark is of f: one that does not fit is not
+  of this flip. A writer of an earlier release leaves none, and then there is none.
 - A store of one aligned word through a memoryview cast to 'Q' is never torn.
 - A kill at any instant leaves the word of the last whole flip, and the next daemon counts on
   from there. After a power loss nobody has the page mapped: a damaged one is made anew.
@@ -23,7 +26,15 @@ import os
 import struct
 import sys
 
-from cachd.serve.limits import FLIP_MAX, HANDLE_BITS, HANDLE_MAX, PAGE_SLOTS_MAX, RECORD_READS_MAX
+from cachd.serve.limits import (
+    FLIP_MAX,
+    HANDLE_BITS,
+    HANDLE_MAX,
+    PAGE_SLOTS_MAX,
+    RECORD_READS_MAX,
+    SPLIT_READS_MAX,
+    SPLIT_WHOLE,
+)
 
 MAGIC = b"CACHDFP1"
 LAYOUT_VERSION = 1
@@ -33,7 +44,9 @@ PAGE_ALIGN = 4096
 _HEADER = struct.Struct("<8sIIIIQ32x")
 _INCARNATION_WORD = 3  # byte 24
 _WORDS_PER_SLOT = SLOT_BYTES // 8
-_TAG, _RECORDS, _RECORD_WORDS, _CHECKS = 1, 4, 4, 12
+_TAG, _RECORDS, _RECORD_WORDS, _CHECKS, _SPLITS = 1, 4, 4, 12, 14
+_SHARE_BITS = 10
+_MARK_SHIFT = HANDLE_BITS + _SHARE_BITS
 _U64 = (1 << 64) - 1
 
 
@@ -46,15 +59,26 @@ class FlipPageDamaged(FlipPageError):
 
 
 class Record:
-    """What is in force since one flip. All zero: nothing served yet."""
+    """What is in force since one flip. All zero: nothing served yet. `split_handle` answers `split`
+    per mille of the requests, `handle` all others."""
 
-    __slots__ = ("choice", "flip", "generation", "handle")
+    __slots__ = ("choice", "flip", "generation", "handle", "split", "split_handle")
 
-    def __init__(self, flip: int, handle: int, generation: int, choice: int) -> None:
+    def __init__(
+        self,
+        flip: int,
+        handle: int,
+        generation: int,
+        choice: int,
+        split_handle: int = 0,
+        split: int = 0,
+    ) -> None:
         self.flip = flip
         self.handle = handle
         self.generation = generation
         self.choice = choice
+        self.split_handle = split_handle
+        self.split = split
 
     @property
     def word(self) -> int:
@@ -63,13 +87,32 @@ class Record:
     @property
     def check(self) -> int:
         """FNV-1a over the four words, so that no mix of two records passes for one."""
-        check = 0xCBF29CE484222325
-        for value in (self.flip, self.handle, self.generation, self.choice):
-            check = ((check ^ value) * 0x100000001B3) & _U64
-        return check
+        return _fnv_1a(self.flip, self.handle, self.generation, self.choice)
+
+    @property
+    def split_word(self) -> int:
+        mark = _fnv_1a(self.flip, self.split_handle, self.split) >> _MARK_SHIFT
+        return mark << _MARK_SHIFT | self.split_handle << _SHARE_BITS | self.split
+
+    def with_split(self, word: int) -> bool:
+        """Take over the split that `word` says; False if it is of another flip."""
+        self.split_handle = word >> _SHARE_BITS & HANDLE_MAX
+        self.split = word & ((1 << _SHARE_BITS) - 1)
+        if self.split_word == word and self.split < SPLIT_WHOLE:
+            return True
+        self.split_handle = self.split = 0
+        return False
 
     def __repr__(self) -> str:
-        return f"flip {self.flip}: handle {self.handle}, {self.generation}.{self.choice}"
+        split = f", {self.split} per mille handle {self.split_handle}" if self.split else ""
+        return f"flip {self.flip}: handle {self.handle}, {self.generation}.{self.choice}{split}"
+
+
+def _fnv_1a(*words: int) -> int:
+    check = 0xCBF29CE484222325
+    for word in words:
+        check = ((check ^ word) * 0x100000001B3) & _U64
+    return check
 
 
 def page_bytes(slots: int) -> int:
@@ -147,7 +190,8 @@ class FlipPage:
     def store(self, slot: int, record: Record) -> None:
         """Put in force exactly this record: flips only ever count upwards."""
         base = _base(slot)
-        if not 1 <= record.handle <= HANDLE_MAX or record.flip > FLIP_MAX:
+        fits = 1 <= record.handle <= HANDLE_MAX and record.flip <= FLIP_MAX
+        if not fits or record.split >= SPLIT_WHOLE or record.split_handle > HANDLE_MAX:
             raise FlipPageError(f"{record!r} does not fit a word of the flip page")
         if record.flip <= self._words[base] >> HANDLE_BITS:
             raise FlipPageError(f"{record!r} is not newer than the page: another writer?")
@@ -157,6 +201,7 @@ class FlipPage:
         self._words[at + 1] = record.handle
         self._words[at + 2] = record.generation
         self._words[at + 3] = record.choice
+        self._words[base + _SPLITS + odd] = record.split_word
         self._words[base + _CHECKS + odd] = record.check
         self._words[base] = record.word
 
@@ -216,7 +261,8 @@ def _read_record(words: memoryview[int], base: int) -> Record:
         at = base + _RECORDS + _RECORD_WORDS * odd
         record = Record(words[at], words[at + 1], words[at + 2], words[at + 3])
         whole = record.word == word and words[base + _CHECKS + odd] == record.check
-        if whole and words[base] == word:
+        known = record.with_split(words[base + _SPLITS + odd]) or tries >= SPLIT_READS_MAX
+        if whole and known and words[base] == word:
             return record
     raise FlipPageDamaged("a word of the flip page has no record: restart the daemon to renew it")
 

@@ -6,7 +6,17 @@ Parsing refuses with WireError; an op that this release does not know parses to 
 from __future__ import annotations
 
 from cachd.serve import fields
-from cachd.serve.limits import CLIENT_CHARS_MAX, DIGEST_CHARS_MAX, ERROR_CHARS_MAX, HELD_MAX
+from cachd.serve.latency import BUCKETS
+from cachd.serve.limits import (
+    CLIENT_CHARS_MAX,
+    DIGEST_CHARS_MAX,
+    ERROR_CHARS_MAX,
+    HELD_MAX,
+    OBSERVED_S_MAX,
+    REQUESTS_TOLD_MAX,
+    VERSIONS_TOLD_MAX,
+)
+from cachd.serve.wire import WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,8 +181,59 @@ class Leaving:
         return {"op": "leaving"}
 
 
+class Answered:
+    """Requests that one version answered since the last message: `buckets` (by
+    `latency.BOUNDS_US`) -> how many, `failed` of them, `us` microseconds in all."""
+
+    __slots__ = ("buckets", "failed", "handle", "us")
+
+    def __init__(self, handle: int, failed: int, us: int, buckets: dict[int, int]) -> None:
+        self.handle = handle
+        self.failed = failed
+        self.us = us
+        self.buckets = buckets
+
+    @classmethod
+    def parse(cls, value: object) -> Answered:
+        message = fields.record(value, "versions")
+        buckets: dict[int, int] = {}
+        for pair in fields.items(message, "buckets", BUCKETS):
+            index, count = fields.pair(pair, "buckets")
+            if not (0 <= index < BUCKETS and 1 <= count <= REQUESTS_TOLD_MAX) or index in buckets:
+                raise WireError(f"field buckets: {pair!r:.40} is no bucket and its count")
+            buckets[index] = count
+        requests = sum(buckets.values())
+        return cls(
+            fields.handle(message),
+            fields.integer(message, "failed", 0, requests),
+            fields.integer(message, "us", 0, requests * int(OBSERVED_S_MAX * 1e6)),
+            buckets,
+        )
+
+    def message(self) -> dict[str, Any]:
+        pairs = [[index, count] for index, count in sorted(self.buckets.items())]
+        return {"handle": self.handle, "failed": self.failed, "us": self.us, "buckets": pairs}
+
+
+class Requests:
+    """What the worker's requests came to, by version."""
+
+    __slots__ = ("versions",)
+
+    def __init__(self, versions: list[Answered]) -> None:
+        self.versions = versions
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Requests:
+        versions = fields.items(message, "versions", VERSIONS_TOLD_MAX)
+        return cls([Answered.parse(item) for item in versions])
+
+    def message(self) -> dict[str, Any]:
+        return {"op": "requests", "versions": [one.message() for one in self.versions]}
+
+
 if TYPE_CHECKING:
-    Message = Attach | Ready | Failed | Late | Switched | Released | Leaving
+    Message = Attach | Ready | Failed | Late | Switched | Released | Leaving | Requests
 
 _OPS = {
     "attach": Attach,
@@ -182,6 +243,7 @@ _OPS = {
     "switched": Switched,
     "released": Released,
     "leaving": Leaving,
+    "requests": Requests,
 }
 
 

@@ -24,12 +24,14 @@ from cachd.serve.flip_page import Record
 from cachd.serve.host_errors import HostError, TableDamaged, TooManyVersions
 from cachd.serve.limits import HANDLE_MAX, TABLE_BYTES_MAX
 
-FORMAT = 1
+FORMAT = 2
+FORMATS_READ = (1, 2)  # 1 knew no splits
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot of the page; `flip` 0: nothing was ever in force."""
+    """One slot of the page; `flip` 0: nothing was ever in force. `split_handle` answers `split` per
+    mille of the requests."""
 
     slot: int
     model: str
@@ -38,10 +40,14 @@ class Slot:
     handle: int = 0
     generation: int = 0
     choice: int = 0
+    split_handle: int = 0
+    split: int = 0
 
     @property
     def record(self) -> Record:
-        return Record(self.flip, self.handle, self.generation, self.choice)
+        return Record(
+            self.flip, self.handle, self.generation, self.choice, self.split_handle, self.split
+        )
 
     def showing(self, record: Record) -> Slot:
         return replace(
@@ -50,6 +56,8 @@ class Slot:
             handle=record.handle,
             generation=record.generation,
             choice=record.choice,
+            split_handle=record.split_handle,
+            split=record.split,
         )
 
 
@@ -138,9 +146,10 @@ class HandleTable:
         if len(data) > TABLE_BYTES_MAX:
             raise ValueError(f"more than {TABLE_BYTES_MAX} bytes")
         document = json.loads(data)
-        if document["format"] != FORMAT:
-            raise ValueError(f"format {document['format']!r}, this release knows {FORMAT}")
-        slots = [Slot(**_typed(Slot, row)) for row in document["slots"]]
+        if document["format"] not in FORMATS_READ:
+            raise ValueError(f"format {document['format']!r}, this release knows {FORMATS_READ}")
+        unsplit = {"split_handle": 0, "split": 0} if document["format"] == 1 else {}
+        slots = [Slot(**_typed(Slot, row | unsplit)) for row in document["slots"]]
         handles = [Handle(**_typed(Handle, row)) for row in document["handles"]]
         self._keep({row.slot: row for row in slots}, {row.handle: row for row in handles})
         self.next_handle = int(document["next_handle"])

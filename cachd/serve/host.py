@@ -42,6 +42,7 @@ from cachd.serve.limits import (
     WORKERS_MAX,
 )
 from cachd.serve.names import name_tag
+from cachd.serve.request_counts import VersionCounts
 from cachd.serve.resident import Holding, Observed, Target
 from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.stage_serving import Desk, StageServing
@@ -159,6 +160,19 @@ class ServingHost:
         if serving is None:
             return Observed("waiting", 0, 0, 0, None, None, 0, 0, 0, 0, None, 0, 0, 0)
         return serving.observed()
+
+    def requests(self, model: str, stage: str) -> list[VersionCounts]:
+        """What workers have told of the requests that each version answered."""
+        serving = self._stages.get((model, stage))
+        return [] if serving is None else serving.requests.all()
+
+    def all_requests(self) -> list[tuple[str, str, VersionCounts]]:
+        """The same of all: model, stage, counts."""
+        return [
+            (model, stage, counts)
+            for (model, stage), serving in self._stages.items()
+            for counts in serving.requests.all()
+        ]
 
     def leased_digests(self) -> set[str]:
         """Versions that must stay resident: in force, pending, in grace, or held by a worker."""

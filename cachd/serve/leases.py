@@ -11,12 +11,14 @@ import os
 from collections import deque
 
 from cachd.serve.from_worker import Held, Released
+from cachd.serve.tally import Tallies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cachd.serve.from_worker import Message
+    from cachd.serve.tally import Tally
 
 
 class Waker:
@@ -58,6 +60,10 @@ class Lease:
         self.handle = handle
         self.digest = digest
 
+    def tally(self) -> Tally:
+        """Where requests that the version answered are observed."""
+        return self._book.tallies.of(self.handle)
+
     def __del__(self) -> None:
         self._book.ended(self.handle, id(self))
 
@@ -67,6 +73,7 @@ class LeaseBook:
 
     def __init__(self) -> None:
         self.waker = Waker()
+        self.tallies = Tallies(self.waker.wake)
         self._waiting: deque[Message] = deque()
         # By handle: the lease's id and digest, and whether it is ready. No reference to the lease.
         self._live: dict[int, tuple[int, str, bool]] = {}
@@ -91,6 +98,13 @@ class LeaseBook:
         """Queue a message; safe from any thread and any finalizer."""
         self._waiting.append(message)
         self.waker.wake()
+
+    def waits(self) -> bool:
+        """Whether messages wait to be sent."""
+        return bool(self._waiting)
+
+    def lives(self, handle: int) -> bool:
+        return handle in self._live
 
     def next_message(self) -> Message | None:
         try:

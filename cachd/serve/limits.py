@@ -14,6 +14,17 @@ HANDLE_BITS = 24
 HANDLE_MAX = (1 << HANDLE_BITS) - 1
 FLIP_MAX = (1 << (64 - HANDLE_BITS)) - 1
 RECORD_READS_MAX = 1_000  # of one word whose record does not fit it, before the page is damaged
+SPLIT_WHOLE = 1_000  # a share of the requests is in per mille
+SPLIT_READS_MAX = 100  # of a record whose split does not fit it, before it counts as having none
+KEY_DIGITS_MAX = 1_000  # of a key that is a number, as decimal text
+
+# Requests as workers tell of them
+OBSERVED_S_MAX = 1e6  # what took longer counts as this
+FOLD_AT = 128  # requests that pile up before they are counted, unless a second passes
+TELL_EVERY_S = 1.0
+VERSIONS_TOLD_MAX = 16  # in one message
+REQUESTS_TOLD_MAX = 1 << 40  # in one message, per version and bucket
+VERSIONS_COUNTED_MAX = 16  # of one stage, by the host
 
 # Frames
 FRAME_BYTES_MAX = 64 * KIB
@@ -71,4 +82,7 @@ assert SEND_QUEUE_FRAMES_MAX > 2 * HANDLES_PER_STAGE_MAX - 1  # a late worker's 
 assert READOPT_S > 10 * RECONNECT_MAX_S  # a restarted host waits for its workers to come back
 assert REJOIN_S > 1.5 * RECONNECT_MAX_S  # a pause is at most half as long again
 assert LATE_SLACK_S > 2 * EXPIRE_TICK_S  # a worker's own word comes first
+assert SPLIT_READS_MAX < RECORD_READS_MAX
+assert SPLIT_WHOLE < 1 << 10  # a share fits the page's ten bits
+assert VERSIONS_TOLD_MAX * 1_024 < FRAME_BYTES_MAX  # 31 buckets of 13 digits, and the rest
 assert ERROR_CHARS_MAX * 12 < FRAME_BYTES_MAX  # even if JSON escapes every character twice

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+import time
 
 from cachd.serve import from_daemon
 from cachd.serve.from_worker import PROTOCOL, Attach
@@ -19,6 +20,7 @@ from cachd.serve.limits import (
     RECONNECT_FIRST_S,
     RECONNECT_MAX_S,
     SEND_TIMEOUT_S,
+    TELL_EVERY_S,
 )
 from cachd.serve.wire import FrameReader, WireError, close_all, send_frame
 
@@ -49,6 +51,7 @@ class Link:
         self._on_message = on_message
         self._sock: socket.socket | None = None
         self._attached = False
+        self._tell_at_s = 0.0
         self._stopping = threading.Event()
         self._client = _process_name()
         self._thread = threading.Thread(target=self._run, name=f"{model}@{stage}", daemon=True)
@@ -100,7 +103,8 @@ class Link:
         poll.register(sock, select.POLLIN)
         poll.register(self._book.waker.fd, select.POLLIN)
         while not self._stopping.is_set():
-            ready = {fd for fd, _ in poll.poll()}
+            observed = self._book.tallies.begun
+            ready = {fd for fd, _ in poll.poll(TELL_EVERY_S * 1000 if observed else None)}
             if self._book.waker.fd in ready:
                 self._book.waker.clear()
             if sock.fileno() in ready:
@@ -110,7 +114,7 @@ class Link:
             if self._attached:
                 self._send_waiting(sock)
         if self._attached:
-            self._send_waiting(sock)  # that it is leaving
+            self._send_waiting(sock)  # that it is leaving, and what was observed
 
     def _read(self, reader: FrameReader) -> None:
         for frame, fds in reader.frames():
@@ -122,7 +126,16 @@ class Link:
             finally:
                 close_all(fds)  # what nobody took out of the list
 
+    def _tell_requests(self, sock: socket.socket) -> None:
+        self._tell_at_s = time.monotonic() + TELL_EVERY_S
+        for requests in self._book.tallies.take(self._book.lives):
+            send_frame(sock, requests.message())
+
     def _send_waiting(self, sock: socket.socket) -> None:
+        """What was observed goes before what may end the lease that it was observed under."""
+        tallies = self._book.tallies
+        if tallies.begun and (self._book.waits() or time.monotonic() >= self._tell_at_s):
+            self._tell_requests(sock)
         while (message := self._book.next_message()) is not None:
             send_frame(sock, message.message())
 

@@ -23,7 +23,8 @@ class ResidentVersion:
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a model@stage is to serve. `keep`: the version that the other choice would put in
-    force, kept loaded for the grace time. `received_ns`: CLOCK_MONOTONIC when the node got it."""
+    force, kept loaded for the grace time. `received_ns`: CLOCK_MONOTONIC when the node got it.
+    `split`: per mille of the requests that `keep` is to answer, as soon as workers have it."""
 
     model: str
     stage: str
@@ -32,6 +33,7 @@ class Target:
     serve: ResidentVersion
     keep: ResidentVersion | None
     received_ns: int
+    split: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,10 @@ class Observed:
     state       waiting: no target yet; preparing: workers load the target, or will in
                 `begins_in_s`; load-failed: workers could not, what was in force serves on;
                 load-late: they have not within their time, and may yet; blocked: the host could
-                not store the flip; serving: the target is in force
+                not store the flip; serving: the target is in force, with its split
+                (all but `serving` may be about the version that a split adds: what else
+                there is is in force by then)
+    split       per mille of the requests that the other version of the move answers here
     workers     live ones; `ready`: of these, those that have the target (or, without one, the
                 version in force) loaded; `switched`: those that answer by the flip in force;
                 `standby`: those that have the other version of the move loaded, for a rollback
@@ -76,3 +81,4 @@ class Observed:
     policy: str = ""
     begins_in_s: float = 0.0
     progress: tuple[WorkerProgress, ...] = ()
+    split: int = 0

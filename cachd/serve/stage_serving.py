@@ -6,7 +6,7 @@ Invariants
 - A handle that was retired is never named again: the same version gets a new handle.
 - A handle is dropped when it is retired and no live worker holds it. After a restart of the host
   workers get READOPT_S to come back before anything unheld counts as free.
-- What is in force, pending or kept is never dropped.
+- What is in force, pending or kept is never dropped; kept is what a split wants or has, too.
 Owned by the host's event loop; nothing here waits.
 """
 
@@ -15,20 +15,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import inf
 
 from cachd.serve.flip_events import FlipEvent, HeldBack, LoadedBy, PutInForce
 from cachd.serve.flip_page import FlipPage, Record
 from cachd.serve.flip_policy import Verdict
 from cachd.serve.flip_rules import FlipRules
 from cachd.serve.from_daemon import Flipped, Retire, Waiting
-from cachd.serve.from_worker import Failed, Held, Late, Leaving, Ready, Released, Switched
+from cachd.serve.from_worker import (
+    Failed,
+    Held,
+    Late,
+    Leaving,
+    Ready,
+    Released,
+    Requests,
+    Switched,
+)
 from cachd.serve.handle_table import Handle, HandleTable, Slot
 from cachd.serve.host_errors import HostError, TooManyVersions
 from cachd.serve.limits import HANDLES_PER_STAGE_MAX
 from cachd.serve.preparation import Preparation
 from cachd.serve.prepared_versions import PreparedVersions, check_directory
+from cachd.serve.request_counts import RequestCounts
 from cachd.serve.resident import Holding, Observed, ResidentVersion, State, Target
 from cachd.serve.runtime_dir import RuntimeDir
+from cachd.serve.split_gate import SplitGate
 from cachd.serve.worker_connection import WorkerConnection
 from cachd.serve.worker_progress import progress_of, trouble_of
 
@@ -54,10 +66,12 @@ class StageServing:
         self.slot = slot
         self.workers: set[WorkerConnection] = set()
         self.target: Target | None = None  # in force; its word is stored
+        self.requests = RequestCounts()
         self._desk = desk
         self._rules = desk.rules(self._row.model, self._row.stage)
         self._pending: Preparation | None = None  # the target that is not in force yet
         self._verdict: Verdict = "wait"  # on it
+        self._split = SplitGate()
         self._prepared = PreparedVersions()
         self._error: str | None = None
         self._blocked = False
@@ -68,7 +82,7 @@ class StageServing:
         self._grace_s = desk.grace_of(self._row.model, self._row.stage)
         grace_end_s = desk.clock() + self._grace_s
         self._kept_until_s = {
-            row.handle: grace_end_s
+            row.handle: inf if row.handle == self._row.split_handle else grace_end_s
             for row in desk.table.of_slot(slot)
             if not row.retired and row.handle != self._row.handle
         }
@@ -83,28 +97,45 @@ class StageServing:
     def set_target(self, target: Target) -> None:
         """Replaces any target before it. HostError: nothing has changed."""
         kept = self._find(target.keep.digest) if target.keep else None
+        if kept is None and target.keep is not None and target.split:
+            kept = self._new_handle(target.keep)
         if kept is not None and target.keep is not None:
             self._open(kept, target.keep, target)
         serve = self._find(target.serve.digest) or self._new_handle(target.serve)
         self._open(serve, target.serve, target)
-        superseded, self._pending = self._pending, self._preparation(target, serve.handle)
+        superseded, coming = self._pending, {one.handle: one for one in self._coming()}
+        self._want_split(target, kept, coming)
+        self._pending = self._preparation(target, serve.handle, coming)
         self._error = None
         if superseded is not None and superseded.handle != serve.handle:
             self._unpend(superseded.handle)
         self.advance()
-        self._tell_workers(serve.handle)
+        self._tell_workers(serve.handle, self._pending)
+        self._tell_workers(self._split.handle, self._split.coming)
 
-    def _preparation(self, target: Target, handle: int) -> Preparation:
-        before = self._pending
-        if before is not None and before.handle == handle:
-            return before.renewed(target)
+    def _want_split(
+        self, target: Target, kept: Handle | None, coming: dict[int, Preparation]
+    ) -> None:
+        if kept is None or not target.split:
+            self._split.want(None, 0)
+            return
+        self._split.want(self._preparation(target, kept.handle, coming), target.split)
+        if kept.handle != self._row.handle:
+            self._kept_until_s[kept.handle] = inf
+
+    def _preparation(
+        self, target: Target, handle: int, coming: dict[int, Preparation]
+    ) -> Preparation:
+        """What is under way already goes on."""
+        if handle in coming:
+            return coming[handle].renewed(target)
         delay_s = self._rules.warm_delay_s(target.model, target.stage, target.generation)
         return Preparation(target, handle, self._rules, self._desk.clock() + delay_s)
 
-    def _tell_workers(self, handle: int) -> None:
+    def _tell_workers(self, handle: int, coming: Preparation | None) -> None:
         """Have all load it, unless its time has not come yet."""
-        pending, now_s = self._pending, self._desk.clock()
-        if pending is None or pending.begin(now_s):
+        now_s = self._desk.clock()
+        if coming is None or coming.begin(now_s):
             for worker in self.workers:
                 self._prepared.send(worker, handle, now_s)
 
@@ -118,7 +149,8 @@ class StageServing:
     def observed(self) -> Observed:
         row = self._row
         version = self._desk.table.handles.get(row.handle)
-        handle = self._pending.handle if self._pending else row.handle
+        awaited = self._awaited
+        handle = awaited.handle if awaited else row.handle
         received = self._pending.target if self._pending else self.target
         now_s = self._desk.clock()
         return Observed(
@@ -132,13 +164,14 @@ class StageServing:
             ready=sum(worker.leases.get(handle) == "ready" for worker in self.workers),
             switched=sum(worker.flip == row.flip for worker in self.workers) if row.flip else 0,
             standby=self._standby(),
-            error=self._error or self._late_failure(),
+            error=self._error or self._split.error or self._late_failure(),
             received_ns=received.received_ns if received else 0,
             flip_ns=self._flip_ns,
             last_switch_ns=self._last_switch_ns,
             policy=str(self._rules.policy),
-            begins_in_s=self._pending.begins_in_s(now_s) if self._pending else 0.0,
+            begins_in_s=awaited.begins_in_s(now_s) if awaited else 0.0,
             progress=progress_of(self.workers, handle, self._rules, now_s),
+            split=row.split,
         )
 
     def _standby(self) -> int:
@@ -151,7 +184,7 @@ class StageServing:
 
     def holdings(self) -> Iterator[tuple[str, Holding]]:
         """What is done here with each version, by digest."""
-        needed = {self._row.handle, self._pending.handle if self._pending else 0}
+        needed = {self._row.handle, *self._needed()}
         for row in self._desk.table.of_slot(self.slot):
             if row.retired:
                 yield row.digest, "leased"
@@ -161,9 +194,8 @@ class StageServing:
     def let_go(self, digest: str) -> None:
         """End the grace of a version now, if it is in grace."""
         kept, rows = set(self._kept_until_s), self._desk.table.of_slot(self.slot)
-        pending = self._pending.handle if self._pending else 0
         named = [row.handle for row in rows if row.digest == digest]
-        self._retire([one for one in named if one in kept and one != pending])
+        self._retire([one for one in named if one in kept - self._needed()])
 
     # From the workers
 
@@ -178,13 +210,13 @@ class StageServing:
 
     def join(self, worker: WorkerConnection) -> None:
         """A worker came, its leases adopted: tell it all that it lacks."""
-        now_s, pending = self._desk.clock(), self._pending
+        now_s, coming = self._desk.clock(), {one.handle: one for one in self._coming()}
         self.workers.add(worker)
         worker.told_s.update(dict.fromkeys(worker.leases, now_s))
-        if pending is not None:
-            pending.joined(worker)
+        for one in coming.values():
+            one.joined(worker)
         for handle in [self._row.handle, *self._others()]:
-            if pending is None or handle != pending.handle or pending.begin(now_s):
+            if handle not in coming or coming[handle].begin(now_s):
                 self._prepared.send(worker, handle, now_s)
         if self._waiting:
             worker.send(Waiting(self._waiting).message())
@@ -195,16 +227,19 @@ class StageServing:
 
     def leave(self, worker: WorkerConnection) -> None:
         self.workers.discard(worker)
-        if self._pending is not None:
-            self._pending.left(worker)
+        for one in self._coming():
+            one.left(worker)
         self._drop_unheld()
         self.advance()
 
     def heard(
         self,
         worker: WorkerConnection,
-        message: Ready | Failed | Late | Switched | Released | Leaving,
+        message: Ready | Failed | Late | Switched | Released | Leaving | Requests,
     ) -> None:
+        if isinstance(message, Requests):
+            self._count(worker, message)
+            return  # nothing can flip by it
         if isinstance(message, Leaving):
             worker.leaving = True
         elif isinstance(message, Switched):
@@ -239,6 +274,12 @@ class StageServing:
             waiting = [one for one, state in worker.leases.items() if state == "loading"]
             worker.told_s.update(dict.fromkeys(waiting, now_s))
 
+    def _count(self, worker: WorkerConnection, message: Requests) -> None:
+        for answered in message.versions:
+            if answered.handle in worker.leases:
+                row = self._desk.table.handles[answered.handle]
+                self.requests.add(row.number, row.digest, answered)
+
     def _on_switched(self, worker: WorkerConnection, message: Switched) -> None:
         row = self._row
         worker.flip = message.flip
@@ -249,11 +290,10 @@ class StageServing:
 
     def advance(self) -> None:
         """Put the pending target in force if it may be; tell the node that things have changed."""
-        pending = self._pending
-        if pending is not None:
+        if self._awaited is not None or self._split_due:
             self._blocked = False
             try:
-                self._judge(pending)
+                self._judge()
             except HostError as error:
                 self._blocked = True  # tried again at the next tick
                 self._error = str(error)
@@ -266,40 +306,59 @@ class StageServing:
             wanted = pending.handle if pending else 0
             ends = self._kept_until_s.items()
             self._retire([one for one, end_s in ends if end_s <= now_s and one != wanted])
-        if pending is not None:
-            self._tell_workers(pending.handle)
-            rejoining = now_s < self._desk.rejoin_until_s
-            if self._blocked or pending.changed(self.workers, now_s, rejoining=rejoining):
-                self.advance()
+        awaited, rejoining = self._awaited, now_s < self._desk.rejoin_until_s
+        for one in self._coming():
+            self._tell_workers(one.handle, one)
+        changed = awaited is not None and awaited.changed(self.workers, now_s, rejoining=rejoining)
+        if self._blocked or changed:
+            self.advance()
         if self._sweep_due and now_s >= self._desk.readopt_until_s:
             self._drop_unheld()
 
-    def _judge(self, pending: Preparation) -> None:
-        row = self._desk.table.handles[pending.handle]
+    def _judge(self) -> None:
+        pending, self._error = self._pending, None
+        if pending is not None:
+            self._verdict, self._error = self._judged(pending)
+            if self._verdict == "flip":
+                row = self._desk.table.handles[pending.handle]
+                self._put_in_force(pending.target, row)
+        elif self.target is not None and self._allows_split():
+            self._put_in_force(self.target, self._desk.table.handles[self._row.handle])
+
+    def _allows_split(self) -> bool:
+        """Whether the page may say what the split gate wants."""
+        split = self._split
+        if split.coming is None:
+            return True
+        split.verdict, split.error = self._judged(split.coming)
+        return split.verdict == "flip"
+
+    def _judged(self, coming: Preparation) -> tuple[Verdict, str | None]:
+        """The verdict, and why not."""
+        row = self._desk.table.handles[coming.handle]
         free, now_s = row.was_in_force or not self._row.handle, self._desk.clock()
         rejoining = now_s < self._desk.rejoin_until_s
-        verdict = pending.judge(self.workers, now_s, free=free, rejoining=rejoining)
-        self._verdict, self._error = verdict, None
-        if verdict == "flip":
-            self._put_in_force(pending.target, row)
-        elif verdict != "wait":
-            died = verdict == "workers-died"
-            self._error = pending.why_died() if died else self._failure(pending.handle)
-            self._tell_held_back(pending, row.number)
-
-    def _tell_held_back(self, pending: Preparation, number: int) -> None:
-        if self._verdict not in pending.told_reasons:
-            pending.told_reasons.add(self._verdict)
-            row, why = self._row, self._error or ""
-            self._desk.on_event(HeldBack(row.model, row.stage, number, self._verdict, why))
+        verdict = coming.judge(self.workers, now_s, free=free, rejoining=rejoining)
+        if verdict in ("flip", "wait"):
+            return verdict, None
+        died = verdict == "workers-died"
+        why = coming.why_died() if died else self._failure(coming.handle)
+        if verdict not in coming.told_reasons:
+            coming.told_reasons.add(verdict)
+            slot = self._row
+            event = HeldBack(slot.model, slot.stage, row.number, verdict, why or "")
+            self._desk.on_event(event)
+        return verdict, why
 
     def _put_in_force(self, target: Target, row: Handle) -> None:
         desk, before = self._desk, self._row
-        meant = (row.handle, target.generation, target.choice)
-        if meant != (before.handle, before.generation, before.choice):
-            record = Record(before.flip + 1, *meant)
+        share = self._split.share if self._allows_split() else (0, 0)
+        record = Record(before.flip + 1, row.handle, target.generation, target.choice, *share)
+        if before.showing(record) != replace(before, flip=record.flip):
+            shown = [row, *([desk.table.handles[share[0]]] if share[0] else [])]
             desk.table.save(
-                slots=[before.showing(record)], handles=[replace(row, was_in_force=True)]
+                slots=[before.showing(record)],
+                handles=[replace(one, was_in_force=True) for one in shown],
             )
             desk.page.store(self.slot, record)
             self._flip_ns, self._last_switch_ns = time.monotonic_ns(), 0
@@ -310,6 +369,7 @@ class StageServing:
         self._kept_until_s.pop(row.handle, None)
         if before.handle not in (0, row.handle):
             self._kept_until_s[before.handle] = desk.clock() + self._grace_s
+        self._split.hold(self._kept_until_s, desk.clock() + self._grace_s)
         self._retire_unreachable(target)
         desk.runtime.point_current(target.model, target.stage, row.path)
 
@@ -415,22 +475,42 @@ class StageServing:
     def _row(self) -> Slot:
         return self._desk.table.slots[self.slot]
 
+    def _coming(self) -> list[Preparation]:
+        """The target on its way, and the version that a split wants."""
+        return [one for one in (self._pending, self._split.coming) if one is not None]
+
+    def _needed(self) -> set[int]:
+        """Handles that are on their way, or answer a share."""
+        return {self._row.split_handle, *(one.handle for one in self._coming())}
+
+    @property
+    def _split_due(self) -> bool:
+        """The target is in force, and its split is not."""
+        return self._pending is None and self.target is not None and self._split.due(self._row)
+
+    @property
+    def _awaited(self) -> Preparation | None:
+        return self._split.coming if self._split_due else self._pending
+
     def _state(self) -> State:
-        if self._pending is None:
+        if self._pending is None and not self._split_due:
             return "waiting" if self.target is None else "serving"
         if self._blocked:
             return "blocked"
-        if self._verdict == "load-late":
+        verdict = self._split.verdict if self._split_due else self._verdict
+        if verdict == "load-late":
             return "load-late"
-        return "load-failed" if self._error else "preparing"
+        return "preparing" if verdict in ("flip", "wait") else "load-failed"
 
     @property
     def held_back(self) -> bool:
-        return self._pending is not None and self._verdict not in ("flip", "wait")
+        verdict = self._split.verdict if self._split_due else self._verdict
+        return self._awaited is not None and verdict not in ("flip", "wait")
 
     def _late_failure(self) -> str | None:
-        """A worker that has not loaded what is in force meanwhile."""
-        return self._failure(self._row.handle)
+        """A worker that has not loaded what is in force meanwhile, or answers a share."""
+        row = self._row
+        return self._failure(row.handle) or (self._failure(row.split_handle) if row.split else None)
 
     def _failure(self, handle: int) -> str | None:
         """One that could not load it, else one that is late."""

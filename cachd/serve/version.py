@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from cachd.serve.flip_page import Record
     from cachd.serve.leases import Lease
+    from cachd.serve.tally import Tally
     from cachd.serve.typed import T
     from cachd.serve.version_files import VersionFiles
     from cachd.serve.warmup import RecordedRequest
@@ -66,11 +67,18 @@ class Version:
 class Loaded(Of["T"]):
     """A version with what `load` made of it."""
 
-    __slots__ = ("value", "version")
+    __slots__ = ("_tally", "value", "version")
 
     def __init__(self, version: Version, value: T) -> None:
         self.version = version
         self.value = value
+        self._tally: Tally | None = None
+
+    @property
+    def tally(self) -> Tally:
+        if self._tally is None:
+            self._tally = self.version.lease.tally()
+        return self._tally
 
 
 class View(Of["T"]):
@@ -88,13 +96,14 @@ class View(Of["T"]):
         "value",
     )
 
-    def __init__(self, loaded: Loaded[T], record: Record) -> None:
+    def __init__(self, loaded: Loaded[T], record: Record, handle: int = 0) -> None:
+        """`handle`: the one that `record` splits off; 0 for the one that it puts in force."""
         self.value = loaded.value
         self.loaded = loaded
         self.number = loaded.version.number
         self.digest = loaded.version.digest
         self.flip = record.flip
-        self.handle = record.handle
+        self.handle = handle or record.handle
         self.generation = record.generation
         self.choice = record.choice
         self.since_ns = time.monotonic_ns()
@@ -109,6 +118,12 @@ class View(Of["T"]):
         view_or_kind: object = None, kind: object = None, error: object = None, trace: object = None
     ) -> None:
         return None
+
+    def observe(self, *, ok: bool = True, seconds: float) -> None:
+        """Tell how a request that this version answered went, and how long it took. It is counted,
+        by version, for whoever compares the two that requests are split between. Costs an append;
+        TypeError for what is no number."""
+        self.loaded.tally.observe(ok, seconds)
 
     @property
     def path(self) -> str:

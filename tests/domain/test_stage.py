@@ -141,6 +141,19 @@ def test_percentages() -> None:
         assert parse_percent(text) == per_mille
     assert (parse_percent(5), parse_percent(0.1)) == (50, 1)
     assert [percent_text(one) for one in (50, 5, 125)] == ["5%", "0.5%", "12.5%"]
-    for wrong in ("", "-1", "100.1", "1e2", "0.05", "5 %", "five", "1000", "\N{ARABIC-INDIC DIGIT FIVE}", None, [5], True):
+    for wrong in (
+        "",
+        "-1",
+        "100.1",
+        "1e2",
+        "0.05",
+        "5 %",
+        "five",
+        "1000",
+        "\N{ARABIC-INDIC DIGIT FIVE}",
+        None,
+        [5],
+        True,
+    ):
         with pytest.raises(InvalidInput, match=r"steps of 0\.1"):
             parse_percent(wrong)

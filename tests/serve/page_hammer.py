@@ -25,7 +25,11 @@ _STRIDE = 7919
 
 
 def record_of(flip: int) -> Record:
-    return Record(flip, flip * _STRIDE % HANDLE_MAX + 1, flip * 3, flip ^ 0x5A5A5A5A)
+    split_handle = flip * 31 % HANDLE_MAX + 1
+    return Record(
+        flip, flip * _STRIDE % HANDLE_MAX + 1, flip * 3, flip ^ 0x5A5A5A5A, split_handle,
+        flip % 998 + 1,
+    )  # fmt: skip
 
 
 def write(path: str, *, torn: bool) -> None:

@@ -38,7 +38,7 @@ def test_golden_bytes(path: Path) -> None:
     page = FlipPage.create_or_open(str(path), 2, incarnation=7)
     page.claim(1, 0x1122334455667788)
     assert page.flip(1, 0xABC, 5, 0) == 1
-    assert page.flip(1, 0xDEF, 6, 1) == 2
+    page.store(1, Record(2, 0xDEF, 6, 1, 0x123, 50))
     data = path.read_bytes()
     assert len(data) == 4096
     assert data[:64].hex() == (
@@ -58,7 +58,8 @@ def test_golden_bytes(path: Path) -> None:
         + "0100000000000000bc0a00000000000005000000000000000000000000000000"  # record of flip 1
         + "4b5eb6b179f27ca8"  # check of flip 2
         + "fd433ea296d45108"  # check of flip 1
-        + "00" * 16
+        + "328c0400183caae7"  # split of flip 2: handle 0x123, 50 per mille
+        + "000000001897a3d0"  # split of flip 1: none
     )
     assert data[320:] == bytes(4096 - 320)
 
@@ -103,7 +104,13 @@ def test_reader_cannot_write_and_refuses_other_slots(path: Path) -> None:
 def test_store_refuses_what_is_not_newer_or_does_not_fit(path: Path) -> None:
     page = FlipPage.create_or_open(str(path), 1, incarnation=1)
     page.store(0, Record(5, 1, 1, 0))
-    for record in (Record(5, 2, 2, 0), Record(6, 0, 2, 0), Record(6, 1 << 24, 2, 0)):
+    for record in (
+        Record(5, 2, 2, 0),
+        Record(6, 0, 2, 0),
+        Record(6, 1 << 24, 2, 0),
+        Record(6, 2, 2, 1, 1 << 24, 5),
+        Record(6, 2, 2, 1, 3, 1000),
+    ):
         with pytest.raises(FlipPageError):
             page.store(0, record)
     assert page.record(0).handle == 1
@@ -128,6 +135,22 @@ def test_foreign_pages_are_refused(
         file.write(data)
     with pytest.raises(error, match=text):
         FlipPage.create_or_open(str(path), 2, incarnation=2)
+
+
+def test_a_damaged_split_and_that_of_an_earlier_release_are_none(path: Path) -> None:
+    page = FlipPage.create_or_open(str(path), 1, incarnation=1)
+    page.store(0, Record(1, 3, 1, 1, 4, 500))
+    page.close()
+    whole = path.read_bytes()
+    assert FlipPage.create_or_open(str(path), 1, incarnation=1).record(0).split == 500
+    for offset in range(64 + 120, 64 + 128):
+        damaged = bytearray(whole)
+        damaged[offset] ^= 0x10
+        path.write_bytes(damaged)
+        record = FlipPage.create_or_open(str(path), 1, incarnation=2).record(0)
+        assert (record.handle, record.split_handle, record.split) == (3, 0, 0)
+    path.write_bytes(whole[: 64 + 112] + bytes(16) + whole[64 + 128 :])
+    assert FlipPage.create_or_open(str(path), 1, incarnation=2).record(0).split == 0
 
 
 def test_every_damaged_byte_of_a_live_slot_is_noticed(path: Path) -> None:

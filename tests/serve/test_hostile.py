@@ -290,7 +290,7 @@ def test_a_table_that_is_damaged_is_told(
         "",
         "{",
         "[]",
-        json.dumps(whole | {"format": 2}),
+        json.dumps(whole | {"format": 3}),
         json.dumps(whole | {"next_handle": 1}),
         json.dumps(whole | {"slots": []}),
         json.dumps(whole | {"slots": [slot, slot]}),

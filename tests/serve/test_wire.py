@@ -62,6 +62,7 @@ def test_golden_messages() -> None:
         from_worker.Leaving(),
         from_worker.Switched(9, 4, 123),
         from_worker.Released(3),
+        from_worker.Requests([from_worker.Answered(4, 3, 123456, {5: 10, 6: 2})]),
         from_daemon.Attached(0, 8, 5, 600.0, frozenset({3})),
         prepare,
         from_daemon.Retire(3),
@@ -79,6 +80,10 @@ def test_golden_messages() -> None:
         '{"op":"leaving"}',
         '{"op":"switched","flip":9,"handle":4,"ns":123}',
         '{"op":"released","handle":3}',
+        (
+            '{"op":"requests","versions":[{"handle":4,"failed":3,"us":123456,'
+            '"buckets":[[5,10],[6,2]]}]}'
+        ),
         '{"op":"attached","slot":0,"slots":8,"incarnation":5,"grace_s":600.0,"adopted":[3]}',
         (
             '{"op":"prepare","handle":4,"flip_hint":9,"generation":2,"choice":0,'

@@ -9,8 +9,10 @@ from typing import Any
 import click
 
 from cachctl.output import age_text, emit_json, emit_line, emit_table, size_text
+from cachctl.request_output import emit_requests
 from cachctl.target import Settings, with_settings
 from registry_core.domain.identifiers import ModelName
+from registry_core.domain.split import percent_text
 
 _WATCH_S = 1.0
 
@@ -67,7 +69,7 @@ def _emit(document: dict[str, Any]) -> None:
         "",
         ["stage", "serves", "guard"],
         (
-            (f"{model}@{stage['stage']}", str(stage["in_force"]["number"]), stage["guard"])
+            (f"{model}@{stage['stage']}", _serves(stage), stage["guard"])
             for stage in document["stages"]
         ),
     )
@@ -96,6 +98,7 @@ def _emit(document: dict[str, Any]) -> None:
         ],
         (row for node in document["nodes"] for row in _rows(node)),
     )
+    emit_requests(document["nodes"])
 
 
 def _rows(node: dict[str, Any]) -> Iterator[tuple[str, ...]]:
@@ -163,5 +166,15 @@ def _local(choice: dict[str, Any] | None) -> str:
     return f"rolled back on this host at {choice['at']}, {ago}, by uid {choice['uid']}{why}"
 
 
+def _serves(stage: dict[str, Any]) -> str:
+    split, number = stage["split"], stage["in_force"]["number"]
+    return (
+        f"{number}, {percent_text(split)} to {stage['version']['number']}" if split else str(number)
+    )
+
+
 def _point(point: dict[str, Any] | None) -> str:
-    return f"{point['number']} ({point['generation']}.{point['choice']})" if point else "-"
+    if point is None:
+        return "-"
+    split = f", {percent_text(point['split'])} split" if point["split"] else ""
+    return f"{point['number']} ({point['generation']}.{point['choice']}{split})"
