@@ -3,7 +3,10 @@
 obstore tries again by itself what may help: answers 5xx and 429, connections that fail or drop,
 timeouts. These are its only settings, so that the sum of tries is known: a caller that has no tries
 of its own is PATIENT; a fetch, which has, and is to notice when the origin has too much to do, is
-PROMPT.
+PROMPT. A library of retries around `Origin` (stamina, say) would multiply these by its own, and
+know less: obstore sees the answer's status and a body that broke off, this code only that it
+failed. What a fetch does about it is in cachd.fetch.blame and origin_pace: a pause for that source,
+and other sources meanwhile.
 """
 
 from __future__ import annotations
