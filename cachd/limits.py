@@ -77,6 +77,7 @@ TRANSFER_WAIT_S = 0.1  # for such a share, between two looks at what else there 
 FETCH_THREADS = 4
 FETCH_THREADS_MAX = 64
 ORIGIN_AT_ONCE = 12  # chunks that a region asks its origin for at once, shared by its nodes
+ORIGIN_RUN_BYTES = 4 * MIB  # neighbours in a pack, in one request of a node that fetches alone
 CROWD_FETCH_THREADS = SERVER_UPLOAD_SLOTS  # where chunks are asked for: as many in as out
 CROWD_PER_PEER = 1  # chunks asked of one peer at once there, so that each goes to many
 CROWD_RUN_CHUNKS = 8  # neighbours that one node claims, one after the other
@@ -127,6 +128,7 @@ assert SERVER_SEND_STEP_TIMEOUT_S > PROGRESS_WINDOW_S, "the reader gives up firs
 assert SERVER_IDLE_TIMEOUT_S > PROGRESS_WINDOW_S
 assert RECEIVE_TIMEOUT_S < PROGRESS_WINDOW_S
 assert FETCH_THREADS <= SERVER_UPLOAD_SLOTS <= SERVER_UPLOAD_SLOTS_MAX <= FETCH_THREADS_MAX
+assert FETCH_THREADS * ORIGIN_RUN_BYTES * QUEUED_PER_THREAD <= OUTSTANDING_MAX
 assert CROWD_ORIGIN_FIRST <= CROWD_ORIGIN_AT_ONCE < CLAIM_PASSED_CHUNKS
 assert SERVER_WATCH_INTERVAL_S < SERVER_SEND_STEP_TIMEOUT_S
 assert RATE_BITS_MIN >= 8 * TRANSFER_BYTES_PER_S_MIN, "there is room for one transfer"

@@ -204,7 +204,7 @@ class Host:
 
     def _plan_soon(self) -> None:
         sooner = self._plan_at_s < self._wakes_s
-        if sooner and len(self.swarm.attempts) <= self.swarm.threads:
+        if sooner and len(self.swarm.attempts) <= self.swarm.chunks_at_once:
             self._wakes_s = self._plan_at_s
             self.world.clock.at(self._wakes_s, partial(self._wake, self._wakes_s))
 

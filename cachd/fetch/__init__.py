@@ -5,8 +5,10 @@ placement   pure: which node claims which chunk from the origin, in even shares
 pushes      pure: which chunks peers will push, and how long it pays to wait for them
 settings    times and counts that a fetch goes by
 swarm       the mutable state of one fetch, owned by its coordinator
+source_state what is known of each source
 blame       what a failure means for its source: wait, refuse, ban
 sources     one chunk from a peer, the origin or the local cache, verified
+runs        pure: attempts that one request to the origin serves
 executor    the threads of a fetch: they do I/O and hand events back
 follow      a thread per peer: hears what it holds, takes what it pushes
 events      what the threads tell

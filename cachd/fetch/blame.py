@@ -12,7 +12,8 @@ from cachd import limits
 from cachd.cache.errors import CacheError
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.plan import Fixed
-from cachd.fetch.swarm import PeerSourceState, SourceState, Swarm
+from cachd.fetch.source_state import PeerSourceState, SourceState
+from cachd.fetch.swarm import Swarm
 from cachd.peer.errors import PeerBusy, PeerError, PeerMisbehaved
 from registry_core.errors import IntegrityError, NotFound, OriginError, RegistryError
 

@@ -10,11 +10,13 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Sequence
 
 from cachd.cache.cache import Cache
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
+from cachd.fetch.runs import Run
 from cachd.fetch.sources import ChunkReader
 from cachd.peer.bulk_path import BulkPath
 from cachd.peer.directory import PeerAddress
@@ -42,7 +44,7 @@ class Crew:
         self._origin = origin
         self._incarnation = incarnation
         self._niceness = niceness
-        self._chunks: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
+        self._chunks: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._readers: list[ChunkReader] = []
         self._threads: list[threading.Thread] = []
@@ -56,11 +58,11 @@ class Crew:
         """When this node's download limit last made bytes of this fetch wait."""
         return self._intake.held_up_s
 
-    def fetch(self, attempt: Attempt, threads: int) -> None:
+    def fetch(self, run: Run, threads: int) -> None:
         """Have it done by one of so many threads."""
         while len(self._threads) < threads:
             self._start_one()
-        self._chunks.put(attempt)
+        self._chunks.put(run)
 
     def cancel(self, attempt: Attempt) -> None:
         """It is not needed any more; its end is told like any other."""
@@ -100,17 +102,30 @@ class Crew:
     def _work(self, reader: ChunkReader) -> None:
         _be_nice(self._niceness)
         try:
-            while (attempt := self._chunks.get()) is not None:
-                self.events.put(self._attempt(reader, attempt))
+            while (run := self._chunks.get()) is not None:
+                self._bring(reader, run)
         finally:
             reader.close()
 
-    def _attempt(self, reader: ChunkReader, attempt: Attempt) -> Event:
+    def _bring(self, reader: ChunkReader, run: Run) -> None:
+        """Each attempt has a verdict of its own, also where one request brings several."""
+        pieces: Sequence[memoryview | None] = [None] * len(run)
+        if len(run) > 1 and not self._stopping.is_set():
+            try:
+                pieces = reader.read_run(run)
+            except Exception as error:  # handed to the coordinator, which judges it
+                for attempt in run:
+                    self.events.put(ChunkFailed(attempt, error))
+                return
+        for attempt, piece in zip(run, pieces, strict=True):
+            self.events.put(self._attempt(reader, attempt, piece))
+
+    def _attempt(self, reader: ChunkReader, attempt: Attempt, piece: memoryview | None) -> Event:
         if attempt.abandoned or self._stopping.is_set():
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
             if not reader.clone(attempt):
-                self._cache.store(reader.read(attempt))
+                self._cache.store(reader.read(attempt, piece))
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)
         return ChunkStored(attempt)

@@ -31,6 +31,7 @@ from cachd.fetch.events import (
 from cachd.fetch.executor import Crew
 from cachd.fetch.plan import Fixed, plan
 from cachd.fetch.report import FetchReport, Progress
+from cachd.fetch.runs import runs
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
 from cachd.peer.bitmaps import Mask, Numbers, pack, unpack
@@ -181,22 +182,23 @@ class _Coordinator:
 
     def _begin_planned(self, now_s: float) -> None:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""
-        if len(self._swarm.attempts) > self._swarm.threads:
+        if len(self._swarm.attempts) > self._swarm.chunks_at_once:
             return
         backlog = self._offers.backlog(self._swarm.manifest.digest)
         behind = backlog >= limits.PUSH_BACKLOG_MAX
         if now_s < self._plan_at_s and behind >= self._behind_in_pushing:
             return
         self._waiting, self._behind_in_pushing = False, behind
-        assignments = plan(self._swarm.view(now_s, backlog), self._settings, self._rng)
+        view = self._swarm.view(now_s, backlog)
+        assignments = plan(view, self._settings, self._rng)
         self._planned_s = now_s
         self._plan_at_s = now_s + (PLAN_S if assignments else IDLE_PLAN_S)
         attempts = [self._swarm.begin(assignment, now_s) for assignment in assignments]
         if attempts:
             claims = pack(self._swarm.attempts.from_origin())
             self._offers.claim(self._swarm.manifest.digest, claims)
-        for attempt in attempts:
-            self._crew.fetch(attempt, self._swarm.threads)
+        for together in runs(attempts, view.origin_run):
+            self._crew.fetch(together, self._swarm.threads)
         self._waiting = not self._swarm.attempts
 
     def _give_up_if_stuck(self, now_s: float) -> None:

@@ -19,6 +19,11 @@ class OriginPace:
     def at_once(self) -> int:
         return int(self._at_once)
 
+    @property
+    def slowed(self) -> bool:
+        """Whether it is asked for less than at first."""
+        return self._at_once < self._most
+
     def gave(self) -> None:
         """A chunk came."""
         self._at_once = min(self._most, self._at_once + 1 / self._at_once)

@@ -87,7 +87,7 @@ class SwarmView:
     `origin_in_flight`: how many it is being asked for; `origin_lacks`: what it cannot give.
     `push_backlog`: chunks that this node has brought into the region and has still to send to a
     peer. `stalled`: how many times `claim_timeout_s` has passed since anything came. `threads_free`
-    and `bytes_free` bound the plan.
+    and `bytes_free` bound the plan. `origin_run`: chunks that a request to the origin is to bring.
     """
 
     now_s: float
@@ -109,6 +109,7 @@ class SwarmView:
     origin_lacks: Mask
     threads_free: int
     bytes_free: int
+    origin_run: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,8 @@ def _claims(
         return []
     claimers = _claimers(view, settings)
     count = 1 + len(claimers) + len(view.others)
-    slots = min(view.origin_slots, max(1, limits.ORIGIN_AT_ONCE // count) - view.origin_in_flight)
+    at_once = max(1, limits.ORIGIN_AT_ONCE // count) * view.origin_run
+    slots = min(view.origin_slots, at_once - view.origin_in_flight)
     behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
         return []

@@ -7,10 +7,11 @@ is tried again on a new connection, once.
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from cachd import limits
@@ -19,13 +20,14 @@ from cachd.cache.verifier import VerifiedChunk, Verifier, verify
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import LocalCopyGone
 from cachd.fetch.plan import Fixed
+from cachd.fetch.runs import Run, whole_of
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.intake import Intake
 from registry_core.domain.limits import CHUNK_MAX
 from registry_core.domain.manifest import Chunk
-from registry_core.errors import IntegrityError, NotFound
+from registry_core.errors import IntegrityError, NotFound, OriginError
 from registry_core.origin.store import Origin
 
 T = TypeVar("T")
@@ -114,9 +116,32 @@ class ChunkReader:
         self._buffer = memoryview(self._pages)
         self.connections = Connections(incarnation, intake)
 
-    def read(self, attempt: Attempt) -> VerifiedChunk:
-        """The chunk, whose bytes stay valid until the next read. Errors are the source's own."""
+    def read_run(self, run: Run) -> Sequence[memoryview | None]:
+        """The bytes of each in one request to the origin, unverified; None for each where the pack
+        lacks some: asked for one by one, they show which."""
+        place, total = whole_of(run), sum(attempt.wanted.chunk.length for attempt in run)
+        if self._origin is None or place is None or place.length != total:
+            return [None] * len(run)
+        with self._intake.transfer():
+            self._intake.take_all(total)  # before asking: it comes in one piece
+            try:
+                data = self._origin.read_chunk(place)
+            except (NotFound, OriginError) as error:
+                if isinstance(error, OriginError) and error.retryable:
+                    raise
+                return [None] * len(run)
+        ends = itertools.accumulate(attempt.wanted.chunk.length for attempt in run)
+        return [
+            data[end - attempt.wanted.chunk.length : end]
+            for attempt, end in zip(run, ends, strict=True)
+        ]
+
+    def read(self, attempt: Attempt, piece: memoryview | None = None) -> VerifiedChunk:
+        """The chunk, whose bytes stay valid until the next read; `piece` are its bytes where a run
+        has brought them. Errors are the source's own."""
         chunk = attempt.wanted.chunk
+        if piece is not None:
+            return verify(chunk, piece)
         if attempt.source is Fixed.LOCAL:
             return self._from_cache(chunk)
         with self._intake.transfer():

@@ -8,7 +8,6 @@ stored already by then.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from cachd.fetch.plan import (
     Assignment,
     Fixed,
     PeerState,
-    PeerView,
     Source,
     SwarmView,
     Wanted,
@@ -35,51 +33,12 @@ from cachd.fetch.plan import (
 from cachd.fetch.pushes import ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.settings import FetchSettings
+from cachd.fetch.source_state import PeerSourceState, SourceState, view_of
 from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
 from registry_core.domain.packs import Locations
-
-
-@dataclass(slots=True)
-class SourceState:
-    """What is known of the origin, the local cache, or a peer.
-
-    `failures`: in a row. `refusals`: chunks that were damaged or not there, in all. `banned`: why
-    it is not used any more in this fetch.
-    """
-
-    failures: int = 0
-    refusals: int = 0
-    busy: int = 0
-    retry_at_s: float = 0.0
-    banned: str = ""
-    last_error: str = ""
-    in_flight: int = 0
-    bytes_given: int = 0
-
-
-@dataclass(slots=True)
-class PeerSourceState(SourceState):
-    address: PeerAddress = field(kw_only=True)
-    held: Mask = field(kw_only=True)
-    state: PeerState = PeerState.UNKNOWN
-    incarnation: int = 0
-    claimed: Numbers = field(default_factory=lambda: np.zeros(0, np.intp))
-    progressed_s: float = 0.0
-    following: bool = False
-    follow_at_s: float = 0.0
-    follow_failures: int = 0
-
-    @property
-    def failing(self) -> bool:
-        return max(self.failures, self.follow_failures) > 0
-
-    def usable(self, failures_max: int) -> bool:
-        """Neither banned nor given up."""
-        return not self.banned and max(self.failures, self.follow_failures) < failures_max
-
 
 _SILENT = (PeerState.UNKNOWN, PeerState.WITHOUT)
 
@@ -121,6 +80,9 @@ class Swarm:
         self._bytes_there = filling.bytes_there
         self._bytes_left = sum(chunk.length for chunk in filling.missing)
         self._bytes_total = sum(chunk.length for chunk in self.chunks)
+        self._chunk_bytes = max((chunk.length for chunk in self.chunks), default=1)
+        self.origin_run = 1
+        """By the last view."""
 
     def _mask(self, says: Callable[[Chunk], bool]) -> Mask:
         return np.fromiter(map(says, self.chunks), np.bool_, len(self.chunks))
@@ -142,9 +104,14 @@ class Swarm:
         return few if self.pushing else max(few, self.settings.crowd_threads)
 
     @property
+    def chunks_at_once(self) -> int:
+        """What the threads ask for at once."""
+        return self.threads * self.origin_run
+
+    @property
     def idling(self) -> bool:
         """Whether threads are out of work, so that a plan is worth its cost at once."""
-        return len(self.attempts) < self.threads // 2
+        return len(self.attempts) < self.chunks_at_once // 2
 
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
@@ -284,8 +251,8 @@ class Swarm:
     # Views
 
     def view(self, now_s: float, push_backlog: int) -> SwarmView:
-        threads = self.threads
-        queue = threads * limits.QUEUED_PER_THREAD
+        self.origin_run = run = self._origin_run(now_s)
+        queue = self.threads * run * limits.QUEUED_PER_THREAD
         of_one = queue if self.pushing else limits.CROWD_PER_PEER
         origin = self.fixed[Fixed.ORIGIN]
         ready = not origin.banned and origin.retry_at_s <= now_s
@@ -299,20 +266,21 @@ class Swarm:
             late=self._late_ones(now_s),
             local=self._local,
             peers=[
-                _view_of(peer, of_one, now_s)
+                view_of(peer, of_one, now_s)
                 for peer in self.peers.values()
                 if peer.usable(self.settings.peer_failures_max)
             ],
             others=self.others,
             placement=self.placement,
             expected=self._expected(now_s),
-            origin_slots=self._origin_slots() if ready else 0,
+            origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
             stalled=int((now_s - self.progressed_s) / self.settings.claim_timeout_s),
             origin_lacks=self._origin_lacks,
             threads_free=queue - len(self.attempts),
             bytes_free=limits.OUTSTANDING_MAX - self.attempts.bytes,
+            origin_run=run,
         )
 
     def _late_ones(self, now_s: float) -> Mapping[int, Source]:
@@ -321,9 +289,20 @@ class Swarm:
             return {}
         return self.attempts.single_since(self._late.began_before_s(now_s))
 
-    def _origin_slots(self) -> int:
-        at_once = min(self.threads, self.origin_pace.at_once)
-        return max(0, at_once - self.fixed[Fixed.ORIGIN].in_flight)
+    def _origin_run(self, now_s: float) -> int:
+        """How many neighbours in a pack to ask the origin for in one request: several where nobody
+        waits for one of them to be passed on, chunks are small, and the origin keeps up."""
+        alone = not self.others and all(p.state is PeerState.WITHOUT for p in self.peers.values())
+        starting = self.peers and now_s - self.began_s < self.settings.expected_s
+        if not alone or starting or self.origin_pace.slowed:
+            return 1
+        return max(1, limits.ORIGIN_RUN_BYTES // self._chunk_bytes)
+
+    def _origin_slots(self, run: int) -> int:
+        """For whole requests."""
+        at_once = min(self.threads, self.origin_pace.at_once) * run
+        free = max(0, at_once - self.fixed[Fixed.ORIGIN].in_flight)
+        return free - free % run
 
     def _expected(self, now_s: float) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)
@@ -379,16 +358,3 @@ class Swarm:
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one is other or np.array_equal(one, other)
-
-
-def _view_of(peer: PeerSourceState, slots: int, now_s: float) -> PeerView:
-    ready = peer.retry_at_s <= now_s
-    return PeerView(
-        peer.address.node_id,
-        peer.state,
-        peer.held,
-        max(0, slots - peer.in_flight) if ready else 0,
-        peer.progressed_s,
-        peer.failing,
-        peer.busy > 0,
-    )

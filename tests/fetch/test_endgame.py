@@ -157,7 +157,7 @@ def test_a_cancelled_attempt_ends_and_its_thread_goes_on(tmp_path: Path) -> None
         crew = Crew(alone.cache, None, manifest, 1, UNBOUNDED, niceness=0)
         try:
             hung, again = (_attempt_at(first, address) for _ in range(2))
-            crew.fetch(hung, threads=1)
+            crew.fetch([hung], threads=1)
             assert asked.wait(10)
             crew.cancel(again)  # not under way: nothing is cut
             crew.cancel(hung)
@@ -167,7 +167,7 @@ def test_a_cancelled_attempt_ends_and_its_thread_goes_on(tmp_path: Path) -> None
             assert isinstance(event.error, PeerUnreachable)
             assert ended.wait(10)
             again.abandoned = False
-            crew.fetch(again, threads=1)
+            crew.fetch([again], threads=1)
             assert isinstance(crew.events.get(timeout=10), ChunkStored)
         finally:
             crew.stop()

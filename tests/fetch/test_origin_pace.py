@@ -11,9 +11,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from cachd.fetch.errors import FetchFailed
 from cachd.fetch.origin_pace import OriginPace
+from registry_core.domain.identifiers import ChunkId
+from registry_core.domain.packs import Location, PackName, pack_trailer
+from registry_core.origin.layout import pack_key
 from registry_core.origin.patience import PROMPT
 from registry_core.origin.store import Origin
 from tests.cache.versions import make_version, random_bytes
@@ -21,6 +25,17 @@ from tests.fetch.rig import node, put_packs
 
 CHUNK = 16 * 1024
 MANIFEST, CHUNKS = make_version({"weights.bin": random_bytes(60 * CHUNK, 31)}, CHUNK)
+
+
+def put_apart(origin: Origin) -> dict[ChunkId, Location]:
+    """Each chunk in a pack of its own: none has a neighbour to come with."""
+    places = {}
+    for chunk in MANIFEST.unique_chunks.values():
+        data = CHUNKS[chunk.id] + pack_trailer([chunk])
+        name = PackName(blake3(data).digest())
+        origin.put(pack_key(name), data)
+        places[chunk.id] = Location(name, 0, chunk.length)
+    return places
 
 
 def test_it_halves_and_climbs_by_one_for_each_round() -> None:
@@ -117,7 +132,7 @@ def root(tmp_path: Path) -> Path:
 def test_an_origin_that_can_do_two_at_once_is_asked_for_that(
     tmp_path: Path, root: Path, status: int
 ) -> None:
-    places = put_packs(Origin.open(root.as_uri()), MANIFEST, CHUNKS)
+    places = put_apart(Origin.open(root.as_uri()))
     capacity = Capacity(at_once=2)
     with serving(root, capacity, status) as origin, node(tmp_path / "a", origin) as one:
         report = one.fetch(MANIFEST, places)
