@@ -15,6 +15,8 @@ client            `attach(...)`: what an inference process imports (standard lib
 
 host              `ServingHost`: the node's side, on its event loop
   stage_serving   one model@stage: prepare, flip, grace, retire
+  desk            what all stages share
+  stage_handles   its handles: made, kept for a time, retired, dropped
   prepared_versions  its version directories, kept open for workers
   preparation     a target on its way into force: deadlines, deaths, who is how far
   flip_policy     PURE: may the word be stored now?

@@ -25,6 +25,7 @@ from typing import Any
 
 from cachd.serve import from_worker
 from cachd.serve.allowed_uids import WHOEVER_CONNECTS, AllowedUids
+from cachd.serve.desk import Desk
 from cachd.serve.flip_events import FlipEvent
 from cachd.serve.flip_page import FlipPage, FlipPageDamaged, FlipPageError
 from cachd.serve.flip_rules import FlipRules
@@ -45,7 +46,7 @@ from cachd.serve.names import name_tag
 from cachd.serve.request_counts import VersionCounts
 from cachd.serve.resident import Holding, Observed, Target
 from cachd.serve.runtime_dir import RuntimeDir
-from cachd.serve.stage_serving import Desk, StageServing
+from cachd.serve.stage_serving import StageServing
 from cachd.serve.wire import WireError
 from cachd.serve.worker_connection import WorkerConnection
 from cachd.service_manager import ServiceManager

@@ -1,11 +1,9 @@
 """One model@stage on one host: from target to prepared, in force, kept and retired.
 
-A handle's life: preparing -> in force -> kept (grace) -> in force again or retired -> dropped.
+A handle's life: preparing -> in force -> kept (grace) -> in force again or retired -> dropped; of
+its end `stage_handles` takes care.
 Invariants
 - The word is stored only after the table says so (`_put_in_force`).
-- A handle that was retired is never named again: the same version gets a new handle.
-- A handle is dropped when it is retired and no live worker holds it. After a restart of the host
-  workers get READOPT_S to come back before anything unheld counts as free.
 - What is in force, pending or kept is never dropped; kept is what a split wants or has, too.
 Owned by the host's event loop; nothing here waits.
 """
@@ -13,14 +11,14 @@ Owned by the host's event loop; nothing here waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from math import inf
 
-from cachd.serve.flip_events import FlipEvent, HeldBack, LoadedBy, PutInForce
-from cachd.serve.flip_page import FlipPage, Record
+from cachd.serve.desk import Desk
+from cachd.serve.flip_events import HeldBack, LoadedBy, PutInForce
+from cachd.serve.flip_page import Record
 from cachd.serve.flip_policy import Verdict
-from cachd.serve.flip_rules import FlipRules
 from cachd.serve.from_daemon import Flipped, Retire, Waiting
 from cachd.serve.from_worker import (
     Failed,
@@ -32,33 +30,15 @@ from cachd.serve.from_worker import (
     Requests,
     Switched,
 )
-from cachd.serve.handle_table import Handle, HandleTable, Slot
-from cachd.serve.host_errors import HostError, TooManyVersions
-from cachd.serve.limits import HANDLES_PER_STAGE_MAX
+from cachd.serve.handle_table import Handle, Slot
+from cachd.serve.host_errors import HostError
 from cachd.serve.preparation import Preparation
-from cachd.serve.prepared_versions import PreparedVersions, check_directory
 from cachd.serve.request_counts import RequestCounts
-from cachd.serve.resident import Holding, Observed, ResidentVersion, State, Target
-from cachd.serve.runtime_dir import RuntimeDir
+from cachd.serve.resident import Holding, Observed, State, Target
 from cachd.serve.split_gate import SplitGate
+from cachd.serve.stage_handles import StageHandles
 from cachd.serve.worker_connection import WorkerConnection
 from cachd.serve.worker_progress import progress_of, trouble_of
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What all stages of a host share."""
-
-    table: HandleTable
-    page: FlipPage
-    runtime: RuntimeDir
-    grace_of: Callable[[str, str], float]
-    rules: Callable[[str, str], FlipRules]
-    on_event: Callable[[FlipEvent], None]
-    readopt_until_s: float
-    rejoin_until_s: float  # workers of an earlier life of the host may not be back yet
-    clock: Callable[[], float]
-    on_change: Callable[[], None]
 
 
 class StageServing:
@@ -72,20 +52,12 @@ class StageServing:
         self._pending: Preparation | None = None  # the target that is not in force yet
         self._verdict: Verdict = "wait"  # on it
         self._split = SplitGate()
-        self._prepared = PreparedVersions()
+        self._handles = StageHandles(desk, slot, self.workers)
         self._error: str | None = None
         self._blocked = False
-        self._sweep_due = True
         self._waiting = ""
         self._flip_ns = 0
         self._last_switch_ns = 0
-        self._grace_s = desk.grace_of(self._row.model, self._row.stage)
-        grace_end_s = desk.clock() + self._grace_s
-        self._kept_until_s = {
-            row.handle: inf if row.handle == self._row.split_handle else grace_end_s
-            for row in desk.table.of_slot(slot)
-            if not row.retired and row.handle != self._row.handle
-        }
 
     @property
     def idle(self) -> bool:
@@ -96,19 +68,20 @@ class StageServing:
 
     def set_target(self, target: Target) -> None:
         """Replaces any target before it. HostError: nothing has changed."""
-        kept = self._find(target.keep.digest) if target.keep else None
+        within_s = self._rules.ready_timeout_s
+        kept = self._handles.find(target.keep.digest) if target.keep else None
         if kept is None and target.keep is not None and target.split:
-            kept = self._new_handle(target.keep)
+            kept = self._handles.make(target.keep)
         if kept is not None and target.keep is not None:
-            self._open(kept, target.keep, target)
-        serve = self._find(target.serve.digest) or self._new_handle(target.serve)
-        self._open(serve, target.serve, target)
+            self._handles.open(kept, target.keep, target, ready_within_s=within_s)
+        serve = self._handles.find(target.serve.digest) or self._handles.make(target.serve)
+        self._handles.open(serve, target.serve, target, ready_within_s=within_s)
         superseded, coming = self._pending, {one.handle: one for one in self._coming()}
         self._want_split(target, kept, coming)
         self._pending = self._preparation(target, serve.handle, coming)
         self._error = None
         if superseded is not None and superseded.handle != serve.handle:
-            self._unpend(superseded.handle)
+            self._handles.retire_unless_kept(superseded.handle)
         self.advance()
         self._tell_workers(serve.handle, self._pending)
         self._tell_workers(self._split.handle, self._split.coming)
@@ -121,7 +94,7 @@ class StageServing:
             return
         self._split.want(self._preparation(target, kept.handle, coming), target.split)
         if kept.handle != self._row.handle:
-            self._kept_until_s[kept.handle] = inf
+            self._handles.kept_until_s[kept.handle] = inf
 
     def _preparation(
         self, target: Target, handle: int, coming: dict[int, Preparation]
@@ -137,7 +110,7 @@ class StageServing:
         now_s = self._desk.clock()
         if coming is None or coming.begin(now_s):
             for worker in self.workers:
-                self._prepared.send(worker, handle, now_s)
+                self._handles.prepared.send(worker, handle, now_s)
 
     def tell_waiting(self, why: str) -> None:
         """Why no target comes yet, to whoever attaches meanwhile."""
@@ -164,7 +137,7 @@ class StageServing:
             ready=sum(worker.leases.get(handle) == "ready" for worker in self.workers),
             switched=sum(worker.flip == row.flip for worker in self.workers) if row.flip else 0,
             standby=self._standby(),
-            error=self._error or self._split.error or self._late_failure(),
+            error=self._error or self._handles.error or self._split.error or self._late_failure(),
             received_ns=received.received_ns if received else 0,
             flip_ns=self._flip_ns,
             last_switch_ns=self._last_switch_ns,
@@ -177,7 +150,7 @@ class StageServing:
     def _standby(self) -> int:
         """Workers that have the other version of the move loaded."""
         keep = self.target.keep if self.target is not None else None
-        kept = self._find(keep.digest) if keep is not None else None
+        kept = self._handles.find(keep.digest) if keep is not None else None
         if kept is None:
             return 0
         return sum(worker.leases.get(kept.handle) == "ready" for worker in self.workers)
@@ -193,9 +166,9 @@ class StageServing:
 
     def let_go(self, digest: str) -> None:
         """End the grace of a version now, if it is in grace."""
-        kept, rows = set(self._kept_until_s), self._desk.table.of_slot(self.slot)
+        kept, rows = set(self._handles.kept_until_s), self._desk.table.of_slot(self.slot)
         named = [row.handle for row in rows if row.digest == digest]
-        self._retire([one for one in named if one in kept - self._needed()])
+        self._handles.retire([one for one in named if one in kept - self._needed()])
 
     # From the workers
 
@@ -217,7 +190,7 @@ class StageServing:
             one.joined(worker)
         for handle in [self._row.handle, *self._others()]:
             if handle not in coming or coming[handle].begin(now_s):
-                self._prepared.send(worker, handle, now_s)
+                self._handles.prepared.send(worker, handle, now_s)
         if self._waiting:
             worker.send(Waiting(self._waiting).message())
         for handle in list(worker.leases):
@@ -229,7 +202,7 @@ class StageServing:
         self.workers.discard(worker)
         for one in self._coming():
             one.left(worker)
-        self._drop_unheld()
+        self._handles.drop_unheld()
         self.advance()
 
     def heard(
@@ -248,9 +221,12 @@ class StageServing:
             return  # of a lease that has ended
         elif isinstance(message, Released):
             # One that could not load what still stands lets go of it: this remembers so.
-            if worker.leases[message.handle] != "failed" or self._is_retired(message.handle):
+            if (
+                worker.leases[message.handle] != "failed"
+                or self._desk.table.handles[message.handle].retired
+            ):
                 worker.unlease(message.handle)
-                self._drop_unheld()
+                self._handles.drop_unheld()
         else:
             self._on_progress(worker, message)
         self.advance()
@@ -301,19 +277,13 @@ class StageServing:
 
     def expire(self, now_s: float) -> None:
         """Retire what was kept long enough; look again at what is overdue or blocked."""
-        pending = self._pending
-        if self._kept_until_s:
-            wanted = pending.handle if pending else 0
-            ends = self._kept_until_s.items()
-            self._retire([one for one, end_s in ends if end_s <= now_s and one != wanted])
+        self._handles.expire(now_s, self._pending.handle if self._pending else 0)
         awaited, rejoining = self._awaited, now_s < self._desk.rejoin_until_s
         for one in self._coming():
             self._tell_workers(one.handle, one)
         changed = awaited is not None and awaited.changed(self.workers, now_s, rejoining=rejoining)
         if self._blocked or changed:
             self.advance()
-        if self._sweep_due and now_s >= self._desk.readopt_until_s:
-            self._drop_unheld()
 
     def _judge(self) -> None:
         pending, self._error = self._pending, None
@@ -366,110 +336,22 @@ class StageServing:
                 worker.send(Flipped(record.flip, record.handle).message())
             desk.on_event(PutInForce(target.model, target.stage, row.number))
         self.target, self._pending = target, None
-        self._kept_until_s.pop(row.handle, None)
+        self._handles.kept_until_s.pop(row.handle, None)
         if before.handle not in (0, row.handle):
-            self._kept_until_s[before.handle] = desk.clock() + self._grace_s
-        self._split.hold(self._kept_until_s, desk.clock() + self._grace_s)
-        self._retire_unreachable(target)
+            self._handles.kept_until_s[before.handle] = self._handles.grace_end_s
+        self._split.hold(self._handles.kept_until_s, self._handles.grace_end_s)
+        self._handles.retire_unreachable(target)
         desk.runtime.point_current(target.model, target.stage, row.path)
-
-    def _retire_unreachable(self, target: Target) -> None:
-        """No choice of the present move leads to these: they need not wait for their grace."""
-        if target.keep is None:
-            return
-        wanted = {target.serve.digest, target.keep.digest}
-        rows = self._desk.table.handles
-        self._retire([one for one in self._kept_until_s if rows[one].digest not in wanted])
-
-    def _unpend(self, handle: int) -> None:
-        """A target was replaced before it came into force."""
-        if handle != self._row.handle and handle not in self._kept_until_s:
-            self._retire([handle])
-
-    def _retire(self, handles: list[int]) -> None:
-        """Name them no more. If the table cannot be written now, at a later tick."""
-        if not handles:
-            return
-        self._kept_until_s.update(dict.fromkeys(handles, 0.0))
-        rows = self._desk.table.handles
-        if not self._saved(handles=[replace(rows[one], retired=True) for one in handles]):
-            return
-        for handle in handles:
-            del self._kept_until_s[handle]
-            for worker in self.workers:
-                if handle in worker.leases:
-                    worker.send(Retire(handle).message())
-                if worker.leases.get(handle) == "failed":
-                    worker.unlease(handle)
-        self._drop_unheld()
-
-    def _drop_unheld(self) -> None:
-        """Forget retired handles that no worker holds: their versions are free."""
-        self._sweep_due = True
-        if self._desk.clock() < self._desk.readopt_until_s:
-            return
-        held = {handle for worker in self.workers for handle in worker.leases}
-        rows = self._desk.table.of_slot(self.slot)
-        free = [row.handle for row in rows if row.retired and row.handle not in held]
-        if free and not self._saved(dropped=free):
-            return
-        self._sweep_due = False
-        for handle in free:
-            self._prepared.close(handle)
-        if free:
-            self._desk.on_change()
-
-    def _saved(self, *, handles: Iterable[Handle] = (), dropped: Iterable[int] = ()) -> bool:
-        try:
-            self._desk.table.save(handles=handles, dropped=dropped)
-        except HostError as error:
-            self._error = str(error)
-            return False
-        return True
-
-    # Handles
-
-    def _find(self, digest: str) -> Handle | None:
-        rows = self._desk.table.of_slot(self.slot)
-        return next((row for row in rows if row.digest == digest and not row.retired), None)
-
-    def _new_handle(self, version: ResidentVersion) -> Handle:
-        table = self._desk.table
-        if len(table.of_slot(self.slot)) >= HANDLES_PER_STAGE_MAX:
-            raise TooManyVersions(
-                f"workers of {self._row.model}@{self._row.stage} still hold "
-                f"{HANDLES_PER_STAGE_MAX} versions: they keep views of them; restart those workers"
-            )
-        row = table.new_handle(
-            slot=self.slot, number=version.number, digest=version.digest, path=version.path
-        )
-        check_directory(version.path)  # before anything is written
-        table.save(handles=[row])
-        return row
-
-    def _open(self, row: Handle, version: ResidentVersion, target: Target) -> None:
-        self._prepared.open(
-            row.handle,
-            version,
-            target,
-            flip_hint=self._row.flip + 1,
-            ready_within_s=self._rules.ready_timeout_s,
-        )
-        if row.path != version.path:
-            self._desk.table.save(handles=[replace(row, path=version.path)])
 
     def _others(self) -> list[int]:
         """Pending and kept handles, the pending one first."""
         pending = [self._pending.handle] if self._pending else []
-        return pending + [one for one in self._kept_until_s if one not in pending]
+        return pending + [one for one in self._handles.kept_until_s if one not in pending]
 
     def close(self) -> None:
-        self._prepared.close_all()
+        self._handles.prepared.close_all()
 
     # Reading
-
-    def _is_retired(self, handle: int) -> bool:
-        return self._desk.table.handles[handle].retired
 
     @property
     def _row(self) -> Slot:
