@@ -27,6 +27,8 @@ from cachctl.demo.forward import Forward, make_forward
 from cachctl.demo.protocol import Answer, Question, receive, send
 from cachd.serve.client import attach
 
+_SWITCH_INTERVAL_S = 0.0005
+"""A request waits so long, at most, for the interpreter that a load or another request holds."""
 _WARM_UP_IDS = np.arange(16, dtype=np.int32)
 
 
@@ -44,7 +46,12 @@ def warm(_version: Any, forward: Forward) -> None:
 
 
 def main(model_name: str, stage: str, path: str) -> None:
-    model = attach(model_name, stage=stage, load=load, warm=warm, timeout_s=60.0)
+    serve(attach(model_name, stage=stage, load=load, warm=warm, timeout_s=60.0), path)
+
+
+def serve(model: Any, path: str) -> None:
+    """Answer by what `model.acquire()` gives, for ever."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         Path(path).unlink(missing_ok=True)
         listener.bind(path)

@@ -1,0 +1,87 @@
+"""Flips to versions that the node does not have, one after the other."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from typing import Any
+
+from bench.flip.system import NODE, REF, System
+from bench.flip.versions import VERSIONS
+from registry_core.registry import Registry
+
+_ROLLBACK_PAUSE_S = 0.05
+_KILL_WORKER_S, _KILL_DAEMON_S = 1.0, 5.0
+_FLIP_S = 0.5
+
+
+def next_version(system: System) -> int:
+    """Of four, the one that was longest away: current, previous and one more are in the cache."""
+    now = system.in_force[max(system.in_force)]
+    return now % VERSIONS + 1
+
+
+def flip(system: System, registry: Registry, flips: int) -> dict[str, Any]:
+    """Promote, wait for the last worker, promote again."""
+    took_ms, fetched, resident_ms = [], [], []
+    for _ in range(flips):
+        began_ns = time.monotonic_ns()
+        stage = system.note(registry.promote(str(REF), next_version(system)))
+        report = system.wait_switched(stage)
+        if report is None:
+            raise RuntimeError(f"no flip to {stage.guard} in time{system.fleet.tail(NODE)}")
+        took_ms.append((report.switched_ns - began_ns) / 1e6)
+        resident_ms.append((system.resident_ns - began_ns) / 1e6)
+        fetched.append(report.bytes_from_origin)
+    return {
+        "promote_to_last_worker_ms": round(statistics.median(took_ms), 1),
+        "promote_to_last_worker_ms_max": round(max(took_ms), 1),
+        "promote_to_resident_ms": round(statistics.median(resident_ms), 1),
+        "fetched_bytes_per_flip": round(statistics.median(fetched)),
+        "flips": flips,
+    }
+
+
+def roll(
+    system: System, registry: Registry, times: int
+) -> list[tuple[tuple[int, int], int, float]]:
+    """Of each rollback: its guard, when the node heard of it, and its time to the last switch."""
+    rolled = []
+    for _ in range(times):
+        stage = system.note(registry.rollback(str(REF)))
+        report = system.wait_switched(stage)
+        if report is None or report.switch_ms is None:
+            raise RuntimeError(f"no rollback to {stage.guard} in time{system.fleet.tail(NODE)}")
+        key = (stage.guard.generation, stage.guard.choice)
+        rolled.append((key, report.received_ns, report.switch_ms))
+        time.sleep(_ROLLBACK_PAUSE_S)
+    return rolled
+
+
+def kill(system: System, registry: Registry, seconds: float, rng: random.Random) -> dict[str, int]:
+    """SIGKILL a worker every second and the daemon every five, and flip and roll back meanwhile."""
+    end_s = time.monotonic() + seconds
+    worker_s, daemon_s, flip_s = (time.monotonic() + one for one in (1.0, _KILL_DAEMON_S, 0.0))
+    counted = {"worker_kills": 0, "daemon_kills": 0, "flips_with_kills": 0}
+    while (now_s := time.monotonic()) < end_s:
+        if now_s >= worker_s:
+            worker = rng.choice(system.workers)
+            system.fleet.kill(worker)
+            system.start_worker(worker)
+            counted["worker_kills"] += 1
+            worker_s += _KILL_WORKER_S
+        if now_s >= daemon_s:
+            system.fleet.kill(NODE)
+            system.start_node()
+            counted["daemon_kills"] += 1
+            daemon_s += _KILL_DAEMON_S
+        if now_s >= flip_s:
+            if rng.random() < 0.5:
+                system.note(registry.rollback(str(REF)))
+            else:
+                system.note(registry.promote(str(REF), next_version(system)))
+            counted["flips_with_kills"] += 1
+            flip_s += _FLIP_S
+        time.sleep(0.02)
+    return counted

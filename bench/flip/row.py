@@ -1,0 +1,131 @@
+"""All phases with one number of workers."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.flip import flipping, usual
+from bench.flip.load_process import LoadProcess
+from bench.flip.open_loop import Phase, Tally, percentiles_ms
+from bench.flip.system import System
+from bench.flip.versions import Versions
+from cachctl.demo.fleet import Fleet
+
+_CAPACITY_S, _SETTLE_S = 4.0, 2.0
+_ROLLBACKS = 20
+_ROOM = 3.4
+"""Versions that the cache has room for: current, previous, next and what is cut of others."""
+
+
+def measure(
+    fleet: Fleet, folder: Path, versions: Versions, workers: int, options: argparse.Namespace,
+    rng: random.Random,
+) -> dict[str, Any]:  # fmt: skip
+    names = [f"worker-{number}" for number in range(1, workers + 1)]
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        now_s = time.monotonic() - began
+        print(f"{workers} workers, {now_s:5.1f} s: {text}", file=sys.stderr, flush=True)
+
+    system = System(fleet, folder, int(_ROOM * options.size), names)
+    system.begin(versions)
+    row: dict[str, Any] = {"workers": workers}
+    tallies: list[Tally] = []
+    with system.connect() as registry, LoadProcess(system.sockets(), system.references) as load:
+        stage = registry.stages("m")[0]
+        system.wait_switched(stage)
+        say("serving")
+        flipping.flip(system, registry, 2)  # the cache is full from then on
+        full = Phase(rng.randrange(1 << 32), versions.questions, at_once=max(4, workers))
+        tally, _, took_s = load.during(full, lambda: time.sleep(_CAPACITY_S))
+        capacity = len(tally.latencies_s) / took_s
+        row |= {
+            "capacity_per_s": round(capacity, 1),
+            "load_per_s": round(capacity * options.load, 1),
+        }
+        phase = dataclasses.replace(full, per_second=capacity * options.load)
+        say(f"{capacity:.0f} a second is what they can do; quiet")
+        load.during(phase, lambda: time.sleep(_SETTLE_S))
+
+        quiet, _, _ = load.during(phase, lambda: time.sleep(options.quiet_s))
+        row |= percentiles_ms(quiet.latencies_s, "quiet")
+        say(f"{options.flips} flips")
+        busy, flipped, took_s = load.during(
+            phase, lambda: flipping.flip(system, registry, options.flips)
+        )
+        row |= percentiles_ms(busy.latencies_s, "busy") | flipped | {"flips_s": round(took_s, 1)}
+        row["busy_to_quiet"] = round(row["p99_busy_ms"] / row["p99_quiet_ms"], 3)
+        say("rollbacks")
+        rolling, figures = _rollbacks(system, registry, load, versions, workers)
+        row |= figures
+        tallies += [tally, quiet, busy, rolling]
+        if options.kill_s:
+            say("kills")
+            killed, counted, _ = load.during(
+                phase, lambda: flipping.kill(system, registry, options.kill_s, rng)
+            )
+            row |= counted | percentiles_ms(killed.latencies_s, "kills")
+            tallies.append(killed)
+    row |= _told(system, tallies)
+    _end(fleet, names)
+    if options.usual_flips and usual.fits(workers, options.size):
+        say("the usual way")
+        print(json.dumps(row), file=sys.stderr, flush=True)  # whatever happens to the rest
+        try:
+            row |= usual.measure(fleet, folder, versions, names, phase, options.usual_flips)
+        except RuntimeError as error:
+            row["usual_error"] = str(error)[:200]
+    return row
+
+
+def _rollbacks(
+    system: System, registry: Any, load: LoadProcess, versions: Versions, workers: int
+) -> tuple[Tally, dict[str, Any]]:
+    """Workers asked all the time, the shortest question, half of the machine's time."""
+    probes = Phase(
+        0, [versions.probe], at_once=1, spread=True, wait_s=0.002 * workers / (os.cpu_count() or 1)
+    )
+    tally, rolled, _ = load.during(probes, lambda: flipping.roll(system, registry, _ROLLBACKS))
+    answered_ms = [
+        (max(tally.first_ns[worker, key] for worker in system.workers) - received_ns) / 1e6
+        for key, received_ns, _ in rolled
+        if all((worker, key) in tally.first_ns for worker in system.workers)
+    ]
+    switched_ms = [switch_ms for _, _, switch_ms in rolled]
+    return tally, {
+        "rollback_ms": round(statistics.median(answered_ms), 2),
+        "rollback_ms_max": round(max(answered_ms), 2),
+        "rollback_switch_ms": round(statistics.median(switched_ms), 2),
+        "rollback_switch_ms_max": round(max(switched_ms), 2),
+        "rollbacks": len(answered_ms),
+    }
+
+
+def _told(system: System, tallies: list[Tally]) -> dict[str, Any]:
+    untrue = [
+        f"version {number} under {key[0]}.{key[1]}, which stands for {system.in_force.get(key)}"
+        for key, number in sorted(set().union(*(tally.claims for tally in tallies)))
+        if system.in_force.get(key) != number
+    ]
+    return {
+        "failed": sum(tally.failed for tally in tallies),
+        "wrong": sum(tally.wrong for tally in tallies) + len(untrue),
+        "retried": sum(tally.retried for tally in tallies),
+        "requests": sum(len(tally.latencies_s) + tally.failed for tally in tallies),
+        "complaints": [*untrue, *(said for tally in tallies for said in tally.complaints)][:10],
+    }
+
+
+def _end(fleet: Fleet, workers: list[str]) -> None:
+    for name in [*workers, "node", "authority"]:
+        fleet.kill(name)
