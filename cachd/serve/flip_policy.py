@@ -1,9 +1,10 @@
 """PURE: may the prepared version be put in force now?
 
 Rules, in order
-1. `free` (it was in force before and is still kept, or nothing is in force): at once. A rollback
-   waits for nobody, and where nothing is served nothing is to be protected. Whoever lacks the
-   version goes on as before until it is loaded there.
+1. `free` (a rollback; a version that was in force before and is still kept; or nothing is in
+   force): at once. A rollback waits for nobody, least of all for a worker that hangs, and where
+   nothing is served nothing is to be protected. Whoever lacks the version goes on as before until
+   it is loaded there.
 2. No workers: nobody to wait for; unless some ended over this version, which then waits for the
    first deadline.
 3. The policy. Past the first deadline those that ended and did not come back are not waited for.

@@ -35,6 +35,10 @@ class Target:
     received_ns: int
     split: int = 0
 
+    def is_rollback_to(self, digest: str) -> bool:
+        """Whether its choice puts this, the previous version of the move, in force."""
+        return self.choice % 2 == 1 and digest == self.serve.digest
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgress:

@@ -103,6 +103,8 @@ class StageServing:
         if handle in coming:
             return coming[handle].renewed(target)
         delay_s = self._rules.warm_delay_s(target.model, target.stage, target.generation)
+        if target.is_rollback_to(self._desk.table.handles[handle].digest):
+            delay_s = 0.0
         return Preparation(target, handle, self._rules, self._desk.clock() + delay_s)
 
     def _tell_workers(self, handle: int, coming: Preparation | None) -> None:
@@ -306,7 +308,8 @@ class StageServing:
     def _judged(self, coming: Preparation) -> tuple[Verdict, str | None]:
         """The verdict, and why not."""
         row = self._desk.table.handles[coming.handle]
-        free, now_s = row.was_in_force or not self._row.handle, self._desk.clock()
+        rollback, now_s = coming.target.is_rollback_to(row.digest), self._desk.clock()
+        free = row.was_in_force or rollback or not self._row.handle
         rejoining = now_s < self._desk.rejoin_until_s
         verdict = coming.judge(self.workers, now_s, free=free, rejoining=rejoining)
         if verdict in ("flip", "wait"):

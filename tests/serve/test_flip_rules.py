@@ -317,6 +317,29 @@ def test_a_rollback_waits_for_nobody(
     assert (seen.state, seen.number, seen.choice) == ("serving", 2, 1)
 
 
+def test_a_rollback_to_what_has_to_be_loaded_again_waits_for_nobody_either(
+    start_host: StartHost, start_workers: Callable[..., list[Worker]], versions: Versions
+) -> None:
+    """After its grace, with a worker that hangs; and no place in a spread delays it."""
+    host = start_host(rules=lambda *_: FlipRules(warm_spread_s=3600.0))
+    begin(host, versions)
+    good, hung = start_workers("good", "hung")
+    for worker in (good, hung):
+        worker.tell(2, "go")
+    promote(host, versions)
+    host.pass_time(3600)
+    host.await_flip(2, workers=2)
+    host.pass_time(601)  # version 1 is retired, and not loaded any more
+    until(lambda: host.leased() == {versions[2].digest}, "it is free")
+    os.kill(hung.pid, signal.SIGSTOP)
+    host.set_target(target(2, 1, versions[1], versions[2]))
+    assert (host.observed().flip, host.observed().number) == (3, 1)
+    host.await_flip(3, workers=1)
+    assert good.report()["loads"] == [1, 2, 1]
+    os.kill(hung.pid, signal.SIGCONT)
+    host.await_flip(3, workers=2)
+
+
 def test_a_daemon_restarted_in_the_middle_goes_on(
     start_host: StartHost, start_workers: Callable[..., list[Worker]], versions: Versions
 ) -> None:

@@ -197,6 +197,8 @@ def test_lone_surrogates_travel() -> None:
         {"op": "ready", "handle": True},
         {"op": "ready", "handle": 1 << 24},
         {"op": "failed", "handle": 1, "error": "x" * 2001},
+        {"op": "late", "handle": 1},
+        {"op": "late", "handle": 1, "error": "x" * 2001},
         {"op": "switched", "flip": -1, "handle": 1, "ns": 1},
         {"op": "switched", "flip": 1.0, "handle": 1, "ns": 1},
         {"op": "attach", "model": "../x", "stage": "s", "pid": 1, "client": "", "protocol": 1},
