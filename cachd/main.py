@@ -193,6 +193,14 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     "repeated.  [default: all that can open the socket]",
 )
 @click.option(
+    "--repository",
+    "repositories",
+    multiple=True,
+    metavar="STAGE=DIR",
+    help="Keep DIR/<model>/<number> of what this stage serves, for Triton or TF Serving; may be "
+    "repeated.",
+)
+@click.option(
     "--api",
     metavar="HOST:PORT",
     help="Answer reads from this node's replica, and relay the log, here.",
@@ -230,6 +238,7 @@ def node(
     dns_server: str | None,
     mdns: str | None,
     allow_uids: tuple[str, ...],
+    repositories: tuple[str, ...],
     region: str,
     data: Path,
     run_dir: Path | None,
@@ -261,6 +270,7 @@ def node(
     from cachd.node.daemon import Node
     from cachd.node.flip_options import FlipRulesByStage
     from cachd.node.grace import Grace, GraceRule
+    from cachd.node.repository import RepositoryPlace
     from cachd.node.stage_pattern import StagePattern
     from cachd.peer.directory import PeerAddress, place_name
     from cachd.peer.trusted import TrustedNetworks
@@ -287,6 +297,7 @@ def node(
             congestion_control=congestion_control,
         ),
         allowed=allowed_uids(allow_uids),
+        repositories=tuple(RepositoryPlace.parse(text) for text in repositories),
         serve=tuple(StagePattern.parse(text) for text in serve),
         grace=Grace(grace_s, tuple(GraceRule.parse(text) for text in graces)),
         memory=memory,

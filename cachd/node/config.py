@@ -12,6 +12,7 @@ from cachd.listen import Address
 from cachd.memory.settings import MemorySettings
 from cachd.node.flip_options import FlipRulesByStage
 from cachd.node.grace import Grace
+from cachd.node.repository import RepositoryPlace
 from cachd.node.stage_pattern import StagePattern
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
@@ -60,6 +61,8 @@ class NodeConfig:
     memory: MemorySettings = MEMORY_DEFAULT
     allowed: AllowedUids = WHOEVER_CONNECTS
     """Whose processes may attach to which stages."""
+    repositories: tuple[RepositoryPlace, ...] = ()
+    """Where versions stand for servers that know directories."""
 
 
 def node_name(given: str | None) -> NodeId:

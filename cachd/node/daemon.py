@@ -43,6 +43,7 @@ from cachd.node.peer_book import PeerBook
 from cachd.node.priority import prefer_this_thread
 from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
+from cachd.node.repository import Repositories
 from cachd.node.request_figures import RequestFigures
 from cachd.node.residency import Residency
 from cachd.node.retention import Retention
@@ -188,6 +189,8 @@ class _Parts:
             make_room=self._room_for,
             on_change=self._reporter.changed,
         )
+        versions = config.data.absolute() / "cache" / "versions"
+        self._repositories = Repositories(config.repositories, versions, self._host.standing)
         self._local = LocalChoices(config.data / "local-choices.json", clock_ms)
         control = HostControl(lambda: self._controller, self._reporter.changed)
         self._control = ControlSocket(config.run / SOCKET_NAME, control.answer, service)
@@ -250,6 +253,7 @@ class _Parts:
                 group.create_task(self._retention.run(), name="retention")
                 group.create_task(self._memory.run(), name="memory")
                 group.create_task(self._scrubber.run(), name="scrubber")
+                group.create_task(self._repositories.run(), name="repositories")
                 self._finders.run(group)
                 ready(self._said(await self._api.start() if self._api else ""))
         finally:
@@ -287,6 +291,7 @@ class _Parts:
         return self._claimants.claims()
 
     def _changed(self) -> None:
+        self._repositories.changed()
         self._reporter.changed()
         self._memory.nudge()
 

@@ -23,6 +23,7 @@ from typing import Any
 from cachd.serve.flip_page import Record
 from cachd.serve.host_errors import HostError, TableDamaged, TooManyVersions
 from cachd.serve.limits import HANDLE_MAX, TABLE_BYTES_MAX
+from cachd.serve.resident import ResidentVersion, Standing
 
 FORMAT = 2
 FORMATS_READ = (1, 2)  # 1 knew no splits
@@ -86,6 +87,20 @@ class HandleTable:
 
     def of_slot(self, slot: int) -> list[Handle]:
         return [self.handles[handle] for handle in self._by_slot.get(slot, ())]
+
+    def standing(self) -> list[Standing]:
+        """What is in force, and what was and may be again, of all that ever was served."""
+        found = []
+        for slot in self.slots.values():
+            named = {
+                row.handle: ResidentVersion(row.number, row.digest, row.path)
+                for row in self.of_slot(slot.slot)
+                if row.was_in_force and not row.retired
+            }
+            in_force = named.pop(slot.handle, None)
+            if in_force is not None:
+                found.append(Standing(slot.model, slot.stage, in_force, tuple(named.values())))
+        return found
 
     def new_handle(self, *, slot: int, number: int, digest: str, path: str) -> Handle:
         """A row that is not saved yet."""

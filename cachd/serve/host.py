@@ -44,7 +44,7 @@ from cachd.serve.limits import (
 )
 from cachd.serve.names import name_tag
 from cachd.serve.request_counts import VersionCounts
-from cachd.serve.resident import Holding, Observed, Target
+from cachd.serve.resident import Holding, Observed, Standing, Target
 from cachd.serve.runtime_dir import RuntimeDir
 from cachd.serve.stage_serving import StageServing
 from cachd.serve.wire import WireError
@@ -174,6 +174,10 @@ class ServingHost:
             for (model, stage), serving in self._stages.items()
             for counts in serving.requests.all()
         ]
+
+    def standing(self) -> list[Standing]:
+        """What is in force and kept here, of every model@stage."""
+        return self._table.standing()
 
     def leased_digests(self) -> set[str]:
         """Versions that must stay resident: in force, pending, in grace, or held by a worker."""

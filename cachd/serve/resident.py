@@ -53,6 +53,16 @@ class WorkerProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What of a model@stage stands on this host: in force, and kept for a rollback or for grace."""
+
+    model: str
+    stage: str
+    in_force: ResidentVersion
+    kept: tuple[ResidentVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What a model@stage serves on this host. `*_ns` are CLOCK_MONOTONIC, 0 = not in this life.
 
