@@ -10,6 +10,9 @@ residency      bringing a version here: documents, signature, chunks, directory,
 stage_driver   one stage: from desired to served
 prefetcher     versions to have before they are needed
 controller     all stages; one task per stage, all owned by the daemon's task group
+waiting        why a stage serves nothing here, in words (pure over a transaction)
+allow_uid      whose processes may attach, as the option says it
+repository     directories for Triton and TF Serving
 retention      what leaves the disk, and when
 scrubber       a slow pass over all that is held, which mends what has rotted
 cache_figures  what /metrics tells of the cache
