@@ -8,6 +8,8 @@
 `version.buffer(name)`; `warm(version, value)` runs it once before it counts. Both run in a thread
 of their own while the version before goes on serving. Standard library only.
 
+`aattach` is the same for asyncio; loaders for common libraries are in `cachd.serve.loaders`.
+
 Attach in the worker, after any fork. A process that drops all references to a version's view and
 value lets go of it by itself, once the daemon has retired it.
 """
