@@ -10,7 +10,8 @@ usual       the usual way: workers poll a path and load a private copy in proces
 
 For each of `--workers`: what the workers can do at most is measured, and half of that is the load;
 quiet for `--quiet-s`; then `--flips` flips; rollbacks; then `--kill-s` seconds with a worker killed
-every second and the daemon every five. The node's cache has room for three versions and there
+every second (as long as all others are up) and the daemon every five, under the load of one worker
+less. The node's cache has room for three versions and there
 are four, so each flip fetches; `--changed` says how much differs between versions (the rest is
 copied from the version before), `--whole` makes all of it differ. The load stands for other
 machines and goes before the workers (as root; else it has their niceness).

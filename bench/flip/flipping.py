@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import statistics
 import time
 from typing import Any
@@ -60,17 +61,19 @@ def roll(
 
 
 def kill(system: System, registry: Registry, seconds: float, rng: random.Random) -> dict[str, int]:
-    """SIGKILL a worker every second and the daemon every five, and flip and roll back meanwhile."""
+    """SIGKILL a worker every second and the daemon every five, and flip and roll back meanwhile.
+
+    No worker is killed while another is still starting: somebody is to be asked."""
     end_s = time.monotonic() + seconds
     worker_s, daemon_s, flip_s = (time.monotonic() + one for one in (1.0, _KILL_DAEMON_S, 0.0))
     counted = {"worker_kills": 0, "daemon_kills": 0, "flips_with_kills": 0}
     while (now_s := time.monotonic()) < end_s:
-        if now_s >= worker_s:
+        if now_s >= worker_s and all(map(_answers, system.sockets().values())):
             worker = rng.choice(system.workers)
             system.fleet.kill(worker)
             system.start_worker(worker)
             counted["worker_kills"] += 1
-            worker_s += _KILL_WORKER_S
+            worker_s = now_s + _KILL_WORKER_S
         if now_s >= daemon_s:
             system.fleet.kill(NODE)
             system.start_node()
@@ -85,3 +88,9 @@ def kill(system: System, registry: Registry, seconds: float, rng: random.Random)
             flip_s += _FLIP_S
         time.sleep(0.02)
     return counted
+
+
+def _answers(path: str) -> bool:
+    """The worker's file outlives it, its listener does not."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
