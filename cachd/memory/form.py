@@ -40,6 +40,10 @@ class Form(Protocol):
         """Nobody needs it there. What is mapped stays as long as it is."""
         ...
 
+    def known(self) -> set[Digest]:
+        """Versions that have a copy, also those that an earlier daemon left."""
+        ...
+
     def close(self, *, in_use: bool) -> None:
         """At the daemon's end. `in_use`: workers go on with what is there."""
         ...
@@ -55,6 +59,9 @@ class FilesForm:
 
     def drop(self, digest: Digest) -> None:
         pass
+
+    def known(self) -> set[Digest]:
+        return set()
 
     def close(self, *, in_use: bool) -> None:
         pass

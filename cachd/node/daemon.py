@@ -262,7 +262,7 @@ class _Parts:
             if self._api is not None:
                 await self._api.stop()
             await self._residency.stop()
-            in_use = bool(self._host.leased_digests())
+            in_use = self._host.has_workers
             await self._host.stop()
             await asyncio.to_thread(self._memory.stop, in_use=in_use)
 

@@ -32,6 +32,7 @@ from cachd.memory.errors import MemoryNoRoom, size_text
 from cachd.memory.fill import fill
 from cachd.memory.form import Form
 from cachd.memory.held import Held, Measured
+from cachd.memory.locking import LockMemory
 from cachd.memory.settings import MemorySettings
 from cachd.memory.standing import Standing
 from cachd.node.priority import yield_to_others
@@ -85,6 +86,7 @@ class MemoryKeeper:
     ) -> None:
         self._settings = settings
         self._form = form
+        self._lock = LockMemory.NEVER if form.unswappable else settings.lock
         self._claims = claims
         self._let_go = let_go
         self._on_damaged = on_damaged
@@ -175,12 +177,12 @@ class MemoryKeeper:
         """In a thread: all of an admitted version in memory, hashed on its way unless it is `fresh`
         from a fetch. The paths that are damaged, if any: then it is not held."""
         placed = self._form.place(manifest, published, cancel)
-        if placed.damaged:
+        if placed.damaged or cancel.is_set():
             return list(placed.damaged)
         held = Held(placed.folder, manifest)
         hashed = placed.adopted or not (fresh or placed.hashed)
         try:
-            filled = fill(held, manifest, cancel, lock=self._settings.lock, hashed=hashed)
+            filled = fill(held, manifest, cancel, lock=self._lock, hashed=hashed)
         except BaseException:
             held.close()
             raise
@@ -313,6 +315,7 @@ class MemoryKeeper:
 
     async def run(self) -> None:
         """Until cancelled."""
+        await self.look()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limits.MEASURE_S):
@@ -325,6 +328,7 @@ class MemoryKeeper:
     async def look(self) -> None:
         """Let go of what is spare, measure the rest, and bring back what is lacking."""
         await self._sweep()
+        await self._drop_left()
         self._room()
         loop = asyncio.get_running_loop()
         for digest in self.digests():
@@ -343,6 +347,13 @@ class MemoryKeeper:
                     await self._bring_back(digest, version, version.held)
             except (RegistryError, OSError) as error:
                 _log.warning("memory of a version not looked at", error=str(error))
+
+    async def _drop_left(self) -> None:
+        """Copies that an earlier daemon made, and that nobody needs now."""
+        loop = asyncio.get_running_loop()
+        known = await loop.run_in_executor(self._thread, self._form.known)
+        for digest in known - self._versions.keys() - self._claims().standings.keys():
+            await loop.run_in_executor(self._thread, self._form.drop, digest)
 
     async def _bring_back(self, digest: Digest, version: _Version, held: Held) -> None:
         """What the kernel took, if there is memory for it; ever more seldom, if it takes it again
@@ -367,7 +378,7 @@ class MemoryKeeper:
                 held,
                 version.manifest,
                 self._stop,
-                lock=self._settings.lock,
+                lock=self._lock,
                 hashed=True,
                 missing_only=not version.unlocked,
             ),

@@ -187,6 +187,10 @@ class ServingHost:
         """Stages whose target workers could not load, or not in time."""
         return sum(stage.held_back for stage in self._stages.values())
 
+    @property
+    def has_workers(self) -> bool:
+        return bool(self._connections)
+
     def tell_waiting(self, model: str, stage: str, why: str) -> None:
         """Why this model@stage has no new target yet, in words; empty: nothing is wrong."""
         self._waiting[model, stage] = why
