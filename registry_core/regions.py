@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from registry_core.control.protocol import Control
 from registry_core.control.regions import Known
 from registry_core.domain.identifiers import ModelName, RegionName
-from registry_core.domain.region import Region
+from registry_core.domain.region import EVERY_REGION, Region
 from registry_core.errors import InvalidInput, NotFound, OriginError
 from registry_core.ledger.change import Change
 from registry_core.ledger.records import PrefetchRecord, RegionRecord, VersionRecord
@@ -98,3 +98,23 @@ class Regions:
         it for so long, whether a stage comes to name it or not."""
         change = self._change(reason)
         return self._control.regions.prefetch(version, regions, keep_ms, change)
+
+    def pins(self) -> Sequence[PrefetchRecord]:
+        """Versions that nodes keep in memory, by region."""
+        return self._control.regions.pins()
+
+    def pin(
+        self,
+        version: VersionRecord,
+        regions: Sequence[str] = (EVERY_REGION,),
+        keep_ms: int | None = None,
+        *,
+        reason: str = "",
+    ) -> Sequence[PrefetchRecord]:
+        """Let the nodes of `regions` that serve the model keep a version in memory, for so long or
+        until `unpin`, whatever their grace and policy say."""
+        return self._control.regions.pin(version, regions, keep_ms, self._change(reason))
+
+    def unpin(self, version: VersionRecord, *, reason: str = "") -> Sequence[PrefetchRecord]:
+        """End it, in all regions; the pins that there were."""
+        return self._control.regions.unpin(version, self._change(reason))

@@ -54,6 +54,14 @@ class RegionsApi:
             Operation("POST", f"{_VERSION}/prefetches", self.prefetch,
                       "Let the nodes of regions that serve the model bring a version",
                       documents.PrefetchesBody, documents.PrefetchBody),
+            Operation("GET", "/v1/pins", self.pins,
+                      "Versions that nodes keep in memory; pins that ended are left out",
+                      documents.PinsBody),
+            Operation("POST", f"{_VERSION}/pins", self.pin,
+                      "Let the nodes of regions that serve the model keep a version in memory",
+                      documents.PinsBody, documents.PinBody),
+            Operation("DELETE", f"{_VERSION}/pins", self.unpin,
+                      "End the pins of a version, in all regions", documents.PinsBody, ChoiceBody),
         ]  # fmt: skip
 
     async def regions(self, request: web.Request) -> web.StreamResponse:
@@ -108,6 +116,25 @@ class RegionsApi:
             lambda: self._regions.prefetch(version, body.regions, body.keep_ms, change)
         )
         return answer(documents.PrefetchesBody(list(asked)))
+
+    async def pins(self, request: web.Request) -> web.StreamResponse:
+        return answer(documents.PinsBody(list(self._regions.pins())))
+
+    async def pin(self, request: web.Request) -> web.StreamResponse:
+        version = self._version(request)
+        body = await body_of(request, documents.PinBody)
+        change = await change_of(request, body.change)
+        pinned = await self._writes.run(
+            lambda: self._regions.pin(version, body.regions, body.keep_ms, change)
+        )
+        return answer(documents.PinsBody(list(pinned)))
+
+    async def unpin(self, request: web.Request) -> web.StreamResponse:
+        version = self._version(request)
+        body = await body_of(request, ChoiceBody)
+        change = await change_of(request, body.change)
+        ended = await self._writes.run(lambda: self._regions.unpin(version, change))
+        return answer(documents.PinsBody(list(ended)))
 
     def _version(self, request: web.Request) -> VersionRecord:
         return self._control.resolve(version_of(request)).version

@@ -46,3 +46,15 @@ class PrefetchBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class PrefetchesBody(msgspec.Struct):
     prefetches: list[PrefetchRecord]
+
+
+class PinBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`regions`: names, or `*` for every one. `keep_ms`: for so long; null: until unpinned."""
+
+    regions: list[str]
+    change: ChangeBody
+    keep_ms: int | None = None
+
+
+class PinsBody(msgspec.Struct):
+    pins: list[PrefetchRecord]

@@ -57,6 +57,27 @@ class RemoteRegions:
         path = f"/v1/models/{version.model}/versions/{version.number}/prefetches"
         return self._calls.change("POST", bodies.PrefetchesBody, path, body, change).prefetches
 
+    def pins(self) -> Sequence[PrefetchRecord]:
+        return self._calls.get(bodies.PinsBody, "/v1/pins").pins
+
+    def pin(
+        self,
+        version: VersionRecord,
+        regions: Sequence[str],
+        keep_ms: int | None,
+        change: Change,
+    ) -> Sequence[PrefetchRecord]:
+        body = bodies.PinBody(list(regions), ChangeBody.of(change), keep_ms)
+        return self._calls.change("POST", bodies.PinsBody, _pins(version), body, change).pins
+
+    def unpin(self, version: VersionRecord, change: Change) -> Sequence[PrefetchRecord]:
+        body = ChoiceBody(ChangeBody.of(change))
+        return self._calls.change("DELETE", bodies.PinsBody, _pins(version), body, change).pins
+
+
+def _pins(version: VersionRecord) -> str:
+    return f"/v1/models/{version.model}/versions/{version.number}/pins"
+
 
 def _copy(version: VersionRecord, name: RegionName) -> str:
     return f"/v1/models/{version.model}/versions/{version.number}/copies/{name}"

@@ -40,7 +40,7 @@ class Claimants:
             stages,
             holdings,
             prefetched=controller.prefetched() if controller is not None else (),
-            pinned=(),
+            pinned=controller.pinned() if controller is not None else (),
             young=lambda digest: self._age_s(digest) < graces.get(digest, 0.0),
         )
         wanted = {Digest.parse(stage.serve.digest): stage.serve.bytes for stage in stages}

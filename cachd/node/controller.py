@@ -123,6 +123,9 @@ class Controller:
     def prefetched(self) -> set[Digest]:
         return self._prefetcher.wanted()
 
+    def pinned(self) -> set[Digest]:
+        return self._prefetcher.pinned()
+
     def wanted(self) -> set[Digest]:
         """Versions that some stage serves or may roll back to, and those that are prefetched."""
         return self._prefetcher.wanted() | {

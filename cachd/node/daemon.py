@@ -153,6 +153,7 @@ class _Parts:
             allowed=config.allowed,
             on_attach=self._attached,
             on_change=self._changed,
+            pinned=self._is_pinned,
         )
         self._memory = MemoryKeeper(
             config.memory,
@@ -286,6 +287,10 @@ class _Parts:
         if self._api is not None:
             self._api.changed()
         self._reporter.changed()
+
+    def _is_pinned(self, digest: str) -> bool:
+        controller = self._controller
+        return controller is not None and Digest.parse(digest) in controller.pinned()
 
     def _claims(self) -> Claims:
         return self._claimants.claims()

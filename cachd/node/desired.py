@@ -42,6 +42,8 @@ class Wish:
 
     version: VersionRecord
     until_ms: int
+    pinned: bool = False
+    """In memory, whatever else needs that."""
 
 
 def desired_prefetches(
@@ -49,14 +51,15 @@ def desired_prefetches(
 ) -> dict[Digest, Wish]:
     """What the nodes of `region` are to bring, of models that `serves` says yes to."""
     found: dict[Digest, Wish] = {}
-    for wish in regions.prefetches(txn):
+    for wish in regions.wishes(txn):
         model = ModelName(wish.model)
         if wish.region not in (region.text, EVERY_REGION) or not serves(model):
             continue
         version = queries.version(txn, model, wish.number)
         digest = Digest.parse(version.digest)
-        if digest not in found or found[digest].until_ms < wish.until_ms:
-            found[digest] = Wish(version, wish.until_ms)
+        made, known = Wish(version, wish.until_ms, wish.pinned), found.get(digest)
+        if known is None or (known.pinned, known.until_ms) < (made.pinned, made.until_ms):
+            found[digest] = made
     return found
 
 

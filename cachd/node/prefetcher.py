@@ -50,6 +50,10 @@ class Prefetcher:
         """Versions of wishes that have not ended."""
         return {digest for digest, wish in self._wishes.items() if _left_s(wish) > 0}
 
+    def pinned(self) -> set[Digest]:
+        """Of these, those that stay in memory whatever else needs that."""
+        return {digest for digest in self.wanted() if self._wishes[digest].pinned}
+
     def reports(self) -> list[PrefetchReport]:
         return [self._report(digest) for digest in sorted(self.wanted())]
 

@@ -26,3 +26,4 @@ class Desk:
     rejoin_until_s: float  # workers of an earlier life of the host may not be back yet
     clock: Callable[[], float]
     on_change: Callable[[], None]
+    pinned: Callable[[str], bool]  # by digest: workers keep it past its grace

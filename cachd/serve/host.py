@@ -57,7 +57,8 @@ _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 class ServingHost:
     """`on_attach(model, stage)`: a worker asks for this; `on_change()`: `observed` or
     `leased_digests` may differ. Both run on the loop, soon after, never inside a call into here.
-    `grace_of(model, stage)` where not all have `grace_s`.
+    `grace_of(model, stage)` where not all have `grace_s`; `pinned(digest)`: workers keep it past
+    its grace.
     `on_event` gets flips and what holds them back as it happens, and must not call into here.
     `rules(model, stage)`: how it flips; without, as soon as all workers are ready, which may take
     them `ready_timeout_s`."""
@@ -78,6 +79,7 @@ class ServingHost:
         allowed: AllowedUids = WHOEVER_CONNECTS,
         on_attach: Callable[[str, str], None] = lambda _model, _stage: None,
         on_change: Callable[[], None] = lambda: None,
+        pinned: Callable[[str], bool] = lambda _digest: False,
         on_event: Callable[[FlipEvent], None] = lambda _event: None,
     ) -> None:
         self._runtime_path = os.fspath(runtime_dir)
@@ -93,6 +95,7 @@ class ServingHost:
         self._allowed = allowed
         self._on_attach = on_attach
         self._on_change = on_change
+        self._pinned = pinned
         self._change_told = True
         self._connections: set[WorkerConnection] = set()
         self._stages: dict[tuple[str, str], StageServing] = {}
@@ -122,6 +125,7 @@ class ServingHost:
             rejoin_until_s=self._clock() + min(readopt_s, REJOIN_S),
             clock=self._clock,
             on_change=self._changed,
+            pinned=self._pinned,
         )
         for row in self._table.slots.values():
             self._stages[row.model, row.stage] = StageServing(self._desk, row.slot)

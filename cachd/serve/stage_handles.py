@@ -52,9 +52,11 @@ class StageHandles:
         return self._desk.table.slots[self._slot]
 
     def expire(self, now_s: float, pending: int) -> None:
-        """Retire what was kept long enough, but for what is `pending`."""
-        ends = self.kept_until_s.items()
-        self.retire([one for one, end_s in ends if end_s <= now_s and one != pending])
+        """Retire what was kept long enough, but for what is `pending`, or pinned."""
+        ends, rows = self.kept_until_s.items(), self._desk.table.handles
+        over = [(one, end_s) for one, end_s in ends if end_s <= now_s and one != pending]
+        # 0: it was to be retired before, and the table could not be written
+        self.retire([h for h, end_s in over if not (end_s and self._desk.pinned(rows[h].digest))])
         if self._sweep_due and now_s >= self._desk.readopt_until_s:
             self.drop_unheld()
 

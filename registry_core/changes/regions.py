@@ -99,7 +99,7 @@ def ask_prefetch(
         raise InvalidInput(f"a prefetch is kept for at most {days} days, and some time at least")
     if commit.recall(change) is None:
         require_there(queries.version(commit.txn, model, version.number))
-        alive = [one for one in regions.prefetches(commit.txn) if one.until_ms > commit.time_ms]
+        alive = [one for one in regions.wishes(commit.txn) if one.until_ms > commit.time_ms]
         if len(alive) + len(wanted) > limits.PREFETCHES_MAX:
             raise Conflict(f"{limits.PREFETCHES_MAX} prefetches are open: wait until some expire")
         for region in dict.fromkeys(wanted):

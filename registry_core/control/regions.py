@@ -60,3 +60,22 @@ class RegionControl(Protocol):
         """Nodes of `regions` (`*`: of all) that serve the model bring the version and keep it for
         so long. Asked for again, the time begins anew."""
         ...
+
+    def pins(self) -> Sequence[PrefetchRecord]:
+        """Those that have not ended."""
+        ...
+
+    def pin(
+        self,
+        version: VersionRecord,
+        regions: Sequence[str],
+        keep_ms: int | None,
+        change: Change,
+    ) -> Sequence[PrefetchRecord]:
+        """Nodes of `regions` (`*`: of all) that serve the model keep the version in memory, for so
+        long, or (None) until it is unpinned."""
+        ...
+
+    def unpin(self, version: VersionRecord, change: Change) -> Sequence[PrefetchRecord]:
+        """End the pins of a version; which these were."""
+        ...

@@ -39,6 +39,8 @@ EVENT_TYPES = {
     EntryType.VERSION_REPLICATED: "io.cachd.model.version.replicated",
     EntryType.VERSION_WITHDRAWN: "io.cachd.model.version.withdrawn",
     EntryType.PREFETCH_ASKED: "io.cachd.model.prefetch.asked",
+    EntryType.VERSION_PINNED: "io.cachd.model.version.pinned",
+    EntryType.VERSION_UNPINNED: "io.cachd.model.version.unpinned",
     EntryType.EPOCH_OPENED: "io.cachd.registry.epoch.opened",
 }
 TYPES_MAX = 32

@@ -54,6 +54,8 @@ class EntryType(StrEnum):
     VERSION_REPLICATED = "version.replicated"
     VERSION_WITHDRAWN = "version.withdrawn"
     PREFETCH_ASKED = "prefetch.asked"
+    VERSION_PINNED = "version.pinned"
+    VERSION_UNPINNED = "version.unpinned"
     EPOCH_OPENED = "epoch.opened"
     STATE = "state"
 

@@ -118,8 +118,11 @@ REGION_URL_CHARS_MAX = 2_048
 REGION_OPTIONS_MAX = 32
 REGION_OPTION_CHARS_MAX = 1_024
 PREFETCHES_MAX = 1_000
-"""Wishes that have not expired, of all regions."""
+"""Wishes that have not expired, pins among them, of all regions."""
 PREFETCH_MS_MAX = 30 * 24 * 3600 * 1000
+PIN_MS_MAX = 366 * 24 * 3600 * 1000
+NO_END_MS = 253_402_300_799_000
+"""The end of a pin that has none: the last second of the year 9999."""
 
 # Log
 ENTRY_BODY_MAX = 1 * MIB

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from registry_core.changes import pins as pinning
 from registry_core.changes import regions as changes
 from registry_core.control.regions import Known
 from registry_core.domain.identifiers import ModelName, RegionName
@@ -72,3 +73,22 @@ class EmbeddedRegions:
         return self._ledger.commit(
             lambda commit: changes.ask_prefetch(commit, version, regions, keep_ms, change)
         )
+
+    def pins(self) -> Sequence[PrefetchRecord]:
+        with self._ledger.read() as txn:
+            now_ms = txn.time_ms()
+            return [one for one in regions.pins(txn) if one.until_ms > now_ms]
+
+    def pin(
+        self,
+        version: VersionRecord,
+        regions: Sequence[str],
+        keep_ms: int | None,
+        change: Change,
+    ) -> Sequence[PrefetchRecord]:
+        return self._ledger.commit(
+            lambda commit: pinning.pin(commit, version, regions, keep_ms, change)
+        )
+
+    def unpin(self, version: VersionRecord, change: Change) -> Sequence[PrefetchRecord]:
+        return self._ledger.commit(lambda commit: pinning.unpin(commit, version, change))

@@ -12,7 +12,7 @@ from registry_core.domain.identifiers import ModelName
 from registry_core.errors import Conflict, NotFound
 from registry_core.garbage.retention import expired, rule_text
 from registry_core.garbage.turn import Turn
-from registry_core.ledger import queries
+from registry_core.ledger import queries, regions
 from registry_core.ledger.change import Change
 from registry_core.ledger.draft import Draft
 from registry_core.ledger.ledger import Ledger
@@ -74,6 +74,9 @@ def _named(txn: Reader, model: ModelName) -> Iterator[int]:
             yield stage.previous.number
     for proposal in queries.proposals(txn, model):
         yield proposal.version.number
+    for pin in regions.pins(txn):
+        if pin.model == model.text:
+            yield pin.number
 
 
 def _delete(one: Expired, commit: Draft) -> bool:

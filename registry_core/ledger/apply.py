@@ -19,6 +19,7 @@ from registry_core.ledger.entries import (
     epoch_entries,
     garbage_entries,
     model_entries,
+    pin_entries,
     prefetch_entries,
     proposal_entries,
     region_entries,
@@ -53,6 +54,8 @@ _APPLY: dict[EntryType, Callable[[Writer, Root, LogRecord, Entry], None]] = {
     EntryType.VERSION_REPLICATED: region_entries.version_replicated,
     EntryType.VERSION_WITHDRAWN: region_entries.version_withdrawn,
     EntryType.PREFETCH_ASKED: prefetch_entries.prefetch_asked,
+    EntryType.VERSION_PINNED: pin_entries.version_pinned,
+    EntryType.VERSION_UNPINNED: pin_entries.version_unpinned,
     EntryType.EPOCH_OPENED: epoch_entries.epoch_opened,
     EntryType.STATE: registry_entries.state,
 }

@@ -189,7 +189,7 @@ class CopyRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class PrefetchRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Nodes of `region` (`*`: of every one) that serve the model bring the version, and keep it
-    until `until_ms`."""
+    until `until_ms`. `pinned`: in memory, whatever else needs that."""
 
     region: str
     model: str
@@ -198,6 +198,8 @@ class PrefetchRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asked_ms: int
     sequence: int
     actor: str
+    pinned: bool = False
+    reason: str = ""
 
 
 class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -276,6 +278,11 @@ def copy_key(region: RegionName, model: ModelName, number: int) -> bytes:
 
 def prefetch_key(model: ModelName, number: int, region: str) -> bytes:
     return version_key(model, number) + region.encode()
+
+
+def pin_key(model: ModelName, number: int, region: str) -> bytes:
+    """Beside a prefetch of the same version, in the same table."""
+    return prefetch_key(model, number, region) + b"\0pin"
 
 
 OF_REGISTRY = b"\0"

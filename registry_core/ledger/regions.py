@@ -71,7 +71,15 @@ def copies_in(txn: Reader, name: RegionName) -> Iterator[CopyRecord]:
         yield decode(CopyRecord, data)
 
 
-def prefetches(txn: Reader) -> Iterator[PrefetchRecord]:
-    """Also those that have expired since the last was asked for."""
+def wishes(txn: Reader) -> Iterator[PrefetchRecord]:
+    """Prefetches and pins, also those that have expired since the last was asked for."""
     for _, data in txn.scan(Table.PREFETCHES):
         yield decode(PrefetchRecord, data)
+
+
+def prefetches(txn: Reader) -> Iterator[PrefetchRecord]:
+    return (wish for wish in wishes(txn) if not wish.pinned)
+
+
+def pins(txn: Reader) -> Iterator[PrefetchRecord]:
+    return (wish for wish in wishes(txn) if wish.pinned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from registry_core.changes import garbage
+from registry_core.changes import garbage, pins
 from registry_core.changes.regions import (
     add_region,
     ask_prefetch,
@@ -22,7 +22,7 @@ from registry_core.errors import Condemned, Conflict, InvalidInput, NotFound
 from registry_core.ledger import regions
 from registry_core.ledger.change import Change
 from registry_core.ledger.memory_store import MemoryStore
-from registry_core.ledger.records import CopyRecord, VersionRecord
+from registry_core.ledger.records import CopyRecord, PrefetchRecord, VersionRecord
 from registry_core.ledger.replica import Replica
 from tests.ledger.rig import CHANGE, MODEL, ROOT, Books
 
@@ -140,6 +140,40 @@ def test_a_wish_ends_by_its_time_and_leaves_with_the_next(books: Books) -> None:
             books.ledger.commit(
                 lambda commit, w=wanted, k=keep_ms: ask_prefetch(commit, version, w, k, CHANGE)
             )
+
+
+def test_a_pin_stands_beside_a_prefetch_until_it_ends(books: Books) -> None:
+    version = books.add_version()
+
+    def pin(keep_ms: int | None, wanted: tuple[str, ...] = ("eu",)) -> list[PrefetchRecord]:
+        return books.ledger.commit(
+            lambda commit: pins.pin(commit, version, wanted, keep_ms, CHANGE)
+        )
+
+    def alive() -> list[tuple[str, bool]]:
+        with books.store.read() as txn:
+            return [(one.region, one.pinned) for one in regions.wishes(txn)]
+
+    books.ledger.commit(lambda commit: ask_prefetch(commit, version, ["eu"], DAY_MS, CHANGE))
+    assert pin(1)[0].until_ms < limits.NO_END_MS
+    books.add_version()  # the clock of the test moves on with every commit
+    assert pin(None, ("us", "*"))[0].until_ms == limits.NO_END_MS
+    assert sorted(alive()) == [("*", True), ("eu", False), ("us", True)]
+    ended = books.ledger.commit(lambda commit: pins.unpin(commit, version, CHANGE))
+    assert {one.region for one in ended} == {"us", "*"}
+    assert alive() == [("eu", False)]
+    with pytest.raises(NotFound, match="cachctl pins"):
+        books.ledger.commit(lambda commit: pins.unpin(commit, version, CHANGE))
+    for keep_ms, wanted in ((0, ("eu",)), (limits.PIN_MS_MAX + 1, ("eu",)), (None, ())):
+        with pytest.raises(InvalidInput):
+            pin(keep_ms, wanted)
+    pin(None)
+    replica = Replica(MemoryStore(), ROOT)
+    replica.apply(books.records(), books.note())
+    with replica.read() as txn:
+        assert [one.region for one in regions.pins(txn)] == ["eu"]
+    books.ledger.commit(lambda commit: delete_version(commit, MODEL, version.number, CHANGE))
+    assert alive() == []
 
 
 def test_a_request_repeated_changes_nothing(books: Books) -> None:

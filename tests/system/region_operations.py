@@ -1,4 +1,4 @@
-"""Regions, what their origins hold, and prefetches over the API."""
+"""Regions, what their origins hold, prefetches and pins over the API."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def exercise(api: Api, rig: Rig) -> None:
     assert (known["home"], [one["name"] for one in known["others"]]) == ("local", ["eu"])
     _copy(api, rig)
     _prefetch(api)
+    _pin(api)
     assert api.call("DELETE", "/v1/regions/eu", {"change": CHANGE})[0] == 200
     assert api.call("DELETE", "/v1/regions/eu", {"change": CHANGE})[0] == 404
     assert api.call("GET", "/v1/models/m/versions/1/copies")[1] == {"copies": []}
@@ -47,6 +48,22 @@ def _copy(api: Api, rig: Rig) -> None:
     for _ in range(2):
         assert api.call("DELETE", copy, {"change": CHANGE})[0] == 200
     assert api.call("GET", "/v1/regions/eu/copies")[1] == {"copies": []}
+
+
+def _pin(api: Api) -> None:
+    pins = "/v1/models/m/versions/1/pins"
+    wanted = {"regions": ["eu", "*"], "change": CHANGE}
+    pinned = api.call("POST", pins, wanted | {"keep_ms": _DAY_MS})[1]["pins"]
+    assert {(one["region"], one["pinned"], one["reason"]) for one in pinned} == {
+        ("eu", True, "r"), ("*", True, "r"),
+    }  # fmt: skip
+    assert api.call("GET", "/v1/pins")[1] == {"pins": pinned}
+    assert api.call("POST", pins, wanted)[1]["pins"][0]["until_ms"] == 253_402_300_799_000
+    for wrong in ({"regions": []}, {"regions": ["No!"]}, {"keep_ms": 0}, {"keep_ms": 1 << 40}):
+        assert api.call("POST", pins, wanted | wrong)[0] == 400, wrong
+    assert len(api.call("DELETE", pins, {"change": CHANGE})[1]["pins"]) == 2
+    assert api.call("DELETE", pins, {"change": CHANGE})[0] == 404
+    assert api.call("GET", "/v1/pins")[1] == {"pins": []}
 
 
 def _prefetch(api: Api) -> None:
