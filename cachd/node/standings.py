@@ -33,7 +33,9 @@ def standings(
     keeps = set()
     for stage in stages:
         stands(Digest.parse(stage.serve.digest), Standing.NEEDED)
-        if stage.keep is not None:
+        if stage.keep is not None and stage.split:
+            stands(Digest.parse(stage.keep.digest), Standing.NEEDED)
+        elif stage.keep is not None:
             keeps.add(Digest.parse(stage.keep.digest))
     for text, holding in holdings.items():
         digest = Digest.parse(text)
