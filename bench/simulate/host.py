@@ -152,7 +152,6 @@ class Host:
         feed.flow = None
         self.offers.sent(self.digest, feed)
         feed.follower.pushed(self.node, number)
-        self._tell_maps(feed)
         self._feed(feed)
 
     def pushed(self, node: NodeId, number: int) -> None:

@@ -5,8 +5,8 @@ version's directory its folders, since its files are names of blobs. A file that
 cache have names of stays on the disk when the cache drops it: so the cache keeps its own name, and
 goes on counting it, until it is the last.
 
-Each change of the disk is measured where it happens, so that a look costs a few system calls
-whatever the cache holds; a start counts anew. What a version that is being filled will still take
+Each change of the disk is measured where it happens, or before the next look where chunks are
+written, so that a look costs a few system calls whatever the cache holds; a start counts anew. What a version that is being filled will still take
 is promised to it beforehand: so several at once do not exceed the quota together.
 
 Any thread may call; `_lock` guards all.
@@ -40,6 +40,7 @@ class Space:
         self._bytes: dict[Key, int] = {}
         self._total = 0
         self._promised: dict[Digest, Mapping[Key, int]] = {}
+        self._written: set[bytes] = set()
 
     # Measuring
 
@@ -48,6 +49,11 @@ class Space:
         paths = (self._layout.blob(root), self._layout.partial(root), self._layout.have(root))
         with self._lock:
             self._put(root, sum(on_disk(path) for path in paths))
+
+    def written(self, root: bytes) -> None:
+        """A chunk was written: measured once somebody looks, since chunks come faster than looks."""
+        with self._lock:
+            self._written.add(root)
 
     def measure_documents(self, digest: Digest, paths: Iterable[Path]) -> None:
         with self._lock:
@@ -70,12 +76,14 @@ class Space:
 
     def used(self) -> int:
         """Bytes on the disk."""
+        self._catch_up()
         folders = self._folders()
         with self._lock:
             return self._total + folders
 
     def promised(self) -> int:
         """Bytes that versions being filled will still take."""
+        self._catch_up()
         with self._lock:
             return self._still_to_come()
 
@@ -96,6 +104,7 @@ class Space:
             )
 
     def file_bytes(self, root: bytes) -> int:
+        self._catch_up()
         with self._lock:
             return self._bytes.get(root, 0)
 
@@ -103,6 +112,7 @@ class Space:
 
     def lacking(self, manifest: Manifest, files: Iterable[ModelFile]) -> int:
         """Bytes that a version still takes, of which `files` are not complete."""
+        self._catch_up()
         with self._lock:
             return self._not_there(self._takes(manifest, files))
 
@@ -125,6 +135,12 @@ class Space:
             self._promised.pop(digest, None)
 
     # Inside
+
+    def _catch_up(self) -> None:
+        with self._lock:
+            written, self._written = self._written, set()
+        for root in written:
+            self.measure_file(root)
 
     def _takes(self, manifest: Manifest, files: Iterable[ModelFile]) -> dict[Key, int]:
         """The most that will be on the disk of what is not whole yet, by key."""

@@ -87,7 +87,7 @@ class Storing:
                 raise  # otherwise the version was dropped meanwhile, its files with it
         finally:
             for stored in by_file:
-                self._space.measure_file(stored.root)
+                self._space.written(stored.root)
             with self._quiet:
                 for stored in by_file:
                     stored.writers -= 1

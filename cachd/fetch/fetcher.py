@@ -145,6 +145,7 @@ class _Coordinator:
         self._settings = settings
         self._rng = np.random.default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
+        self._follow_at_s = 0.0
         self._planned_s = 0.0
         self._plan_at_s = 0.0
         self._waiting = False
@@ -175,6 +176,9 @@ class _Coordinator:
             self._peers_at_s = now_s + self._settings.peers_refresh_s
             for address in self._swarm.set_peers(self._peers(), now_s):
                 self._crew.unfollow(address)
+        if now_s < self._follow_at_s:
+            return
+        self._follow_at_s = now_s + TICK_S
         for peer in self._swarm.peers.values():
             if not (peer.following or peer.banned or now_s < peer.follow_at_s):
                 peer.following = True
@@ -184,9 +188,11 @@ class _Coordinator:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""
         if len(self._swarm.attempts) > self._swarm.chunks_at_once:
             return
+        if now_s < self._plan_at_s and not self._behind_in_pushing:
+            return
         backlog = self._offers.backlog(self._swarm.manifest.digest)
         behind = backlog >= limits.PUSH_BACKLOG_MAX
-        if now_s < self._plan_at_s and behind >= self._behind_in_pushing:
+        if now_s < self._plan_at_s and behind:
             return
         self._waiting, self._behind_in_pushing = False, behind
         view = self._swarm.view(now_s, backlog)

@@ -22,6 +22,11 @@ def set_bit(bitmap: bytearray, number: int) -> None:
     bitmap[number >> 3] |= 1 << (number & 7)
 
 
+def adds(bitmap: bytes, before: bytes) -> bool:
+    """Whether it has a bit that `before` lacks; both are of one version."""
+    return bool(int.from_bytes(bitmap, "little") & ~int.from_bytes(before, "little"))
+
+
 def unpack(bitmap: bytes, count: int) -> Mask:
     """Of `count` chunks."""
     size = (count + 7) // 8

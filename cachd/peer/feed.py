@@ -16,7 +16,7 @@ from collections.abc import Callable
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
-from cachd.peer.bitmaps import bit, set_bit
+from cachd.peer.bitmaps import adds, bit, set_bit
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Held, Malformed, Status
 from cachd.peer.traffic import Traffic
@@ -125,14 +125,15 @@ class Feed:
         return held, bytes(promised)
 
     def _send_maps(self) -> None:
-        """If they changed: claims at once, what is held now and then."""
+        """If they changed: new promises at once, all else now and then. That a promise was kept the
+        follower knows by the chunk itself."""
         maps, now_s = self._maps(), time.monotonic()
         if maps is None or maps == self._sent:
             return
         self._changed_at_s = now_s
         for_huge_maps_s = 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S
         interval_s = max(self._offers.maps_interval_s(self._digest), for_huge_maps_s)
-        urgent = self._sent is None or maps[1] != self._sent[1]
+        urgent = self._sent is None or adds(maps[1], self._sent[1])
         if urgent or now_s - self._sent_at_s >= interval_s:
             both = maps[0] + maps[1]
             self._send(protocol.encode_response_header(Status.MAPS, len(both)) + both)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cachd.peer.bitmaps import bit, pack, set_bit, unpack
+from cachd.peer.bitmaps import adds, bit, pack, set_bit, unpack
 
 NUMBERS = st.sets(st.integers(0, 99))
 
@@ -29,6 +29,11 @@ def test_a_bitmap_tells_its_numbers(numbers: set[int]) -> None:
 def test_what_is_packed_unpacks(numbers: set[int]) -> None:
     mask = unpack(bitmap_of(numbers), 100)
     assert unpack(pack(mask), 100).tolist() == mask.tolist()
+
+
+@given(NUMBERS, NUMBERS)
+def test_what_is_new_in_a_bitmap(now: set[int], before: set[int]) -> None:
+    assert adds(bitmap_of(now), bitmap_of(before)) == bool(now - before)
 
 
 def test_a_bitmap_may_be_longer_or_shorter_than_the_version() -> None:
