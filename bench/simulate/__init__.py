@@ -25,19 +25,35 @@ from bench.simulate.scenario import HEADERS, Outcome, Scenario, simulate
 from registry_core.domain.chunking import chunk_bytes_for
 
 
+_PROGRESS_S = 10.0
+
+
 def run(args: list[str]) -> dict[str, Any]:
     options = _options(args)
     rows = []
     for nodes in options.nodes:
         began_s = time.perf_counter()
         outcomes = [
-            simulate(_scenario(options, nodes, options.seed + region))
+            simulate(_scenario(options, nodes, options.seed + region), _Progress(nodes))
             for region in range(options.regions)
         ]
         row = _row(nodes, outcomes, time.perf_counter() - began_s)
         print(row, file=sys.stderr)
         rows.append(row)
     return {"rows": rows, "rate": options.rate_text, "size": options.size, "seed": options.seed}
+
+
+class _Progress:
+    """Said now and then: a thousand nodes take the better part of an hour."""
+
+    def __init__(self, nodes: int) -> None:
+        self._nodes = nodes
+        self._told_s = time.perf_counter()
+
+    def __call__(self, now_s: float, bound_s: float) -> None:
+        if time.perf_counter() - self._told_s >= _PROGRESS_S:
+            self._told_s = time.perf_counter()
+            print(f"{self._nodes} nodes: {now_s:.1f} of at least {bound_s:.1f} s", file=sys.stderr)
 
 
 def _options(args: list[str]) -> argparse.Namespace:

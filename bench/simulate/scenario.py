@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,8 @@ from registry_core.domain.packs import Location, Locations, PackName
 
 QUANTUM_MIN, QUANTA = 64 << 10, 4
 """A chunk goes in so many parts, none smaller: finer, and it takes as much longer to compute."""
+_TOLD = 100
+"""How often progress is told, within the bound."""
 HEADERS = 1514 / 1448
 """Ethernet frames of 1,514 bytes carry 1,448 of a TCP stream with timestamps."""
 
@@ -74,8 +76,10 @@ def lower_bound_s(scenario: Scenario, rates: Sequence[float]) -> float:
     return 8 * HEADERS * max(once, everything)
 
 
-def simulate(scenario: Scenario) -> Outcome:
-    """One region."""
+def simulate(
+    scenario: Scenario, on_progress: Callable[[float, float], None] = lambda _now_s, _bound_s: None
+) -> Outcome:
+    """One region. `on_progress` hears how many seconds have passed in it, of how many at least."""
     clock, rng = Clock(), np.random.default_rng(scenario.seed)
     count = scenario.nodes
     slow, late, failing = (
@@ -116,6 +120,12 @@ def simulate(scenario: Scenario) -> Outcome:
     for place in range(count):
         clock.at(began_s[place], partial(begin, place))
     bound_s = lower_bound_s(scenario, rates)
+
+    def tell() -> None:
+        on_progress(clock.now_s, bound_s)
+        clock.after(bound_s / _TOLD, tell)
+
+    clock.after(bound_s / _TOLD, tell)
     clock.run(lambda: not world.running, limit_s=100 * bound_s)
     alive = [host for host in world.hosts.values() if not host.dead]
     seconds = [host.done_s - host.began_s for host in alive if host.done_s is not None]
