@@ -24,7 +24,6 @@ from bench._units import bits, size
 from bench.simulate.scenario import HEADERS, Outcome, Scenario, simulate
 from registry_core.domain.chunking import chunk_bytes_for
 
-
 _PROGRESS_S = 10.0
 
 
