@@ -38,11 +38,13 @@ class Clock:
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """A chunk on its way. `arrived` is called once all of it is there, unless it was cut."""
+    """A chunk on its way, over a `link` that it shares with others before its host's own, if there
+    is one. `arrived` is called once all of it is there, unless it was cut."""
 
     left: int
     down: Downlink
     arrived: Act
+    link: Downlink | None = None
     cut: bool = False
 
 
@@ -86,6 +88,15 @@ class Uplink:
             self.clock.after(count / self.rate, lambda: self._sent(flow, count))
 
     def _sent(self, flow: Flow, count: int) -> None:
+        if flow.link is None:
+            self._enter(flow, count)
+        else:
+            through_s = flow.link.take(count, self.clock.now_s)
+            self.clock.at(through_s, lambda: self._enter(flow, count))
+        self._serve()
+
+    def _enter(self, flow: Flow, count: int) -> None:
+        """The host's own link."""
         now_s = self.clock.now_s
         flow.left -= count
         through_s = flow.down.take(count, now_s)
@@ -96,5 +107,4 @@ class Uplink:
             if behind_s > 0:
                 self.clock.after(behind_s, lambda: self.send(flow))
             else:
-                self._flows.append(flow)
-        self._serve()
+                self.send(flow)

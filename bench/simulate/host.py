@@ -32,7 +32,8 @@ _IDLE_S = 0.05
 
 @dataclass(slots=True)
 class World:
-    """What all hosts share."""
+    """What all hosts of a region share. `link`: what lies between them and the origin, if that is
+    another region's."""
 
     clock: Clock
     rng: np.random.Generator
@@ -41,6 +42,7 @@ class World:
     origin: Uplink
     running: int
     """Hosts that are neither dead nor done."""
+    link: Downlink | None = None
     hosts: dict[NodeId, Host] = field(default_factory=dict)
     origin_bytes: int = 0
 
@@ -247,6 +249,7 @@ class Host:
         flow = Flow(length, self.down, partial(self._came, attempt))
         if attempt.source is Fixed.ORIGIN:
             self.world.origin_bytes += length
+            flow.link = self.world.link
             self._flows[attempt] = flow
             self.world.origin.send(flow)
             return

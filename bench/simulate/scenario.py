@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,7 +29,8 @@ HEADERS = 1514 / 1448
 @dataclass(frozen=True)
 class Scenario:
     """Rates in bits a second. `slow`: (fraction of the hosts, their rate). `late`: (fraction, by
-    how many seconds at most). `failing`: (fraction, that die within so many seconds)."""
+    how many seconds at most). `failing`: (fraction, that die within so many seconds). `between`:
+    of the link from the first region to each other, which has no origin of its own; 0: each has."""
 
     nodes: int
     size: int
@@ -42,6 +43,7 @@ class Scenario:
     slow: tuple[float, float] = (0.0, 0.0)
     late: tuple[float, float] = (0.0, 0.0)
     failing: tuple[float, float] = (0.0, 0.0)
+    between: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -76,63 +78,92 @@ def lower_bound_s(scenario: Scenario, rates: Sequence[float]) -> float:
     return 8 * HEADERS * max(once, everything)
 
 
-def simulate(
-    scenario: Scenario, on_progress: Callable[[float, float], None] = lambda _now_s, _bound_s: None
-) -> Outcome:
-    """One region. `on_progress` hears how many seconds have passed in it, of how many at least."""
-    clock, rng = Clock(), np.random.default_rng(scenario.seed)
-    count = scenario.nodes
-    slow, late, failing = (
-        set(rng.choice(count, round(fraction * count), replace=False).tolist())
-        for fraction in (scenario.slow[0], scenario.late[0], scenario.failing[0])
-    )
-    failing -= late
-    rates = [scenario.slow[1] if n in slow else scenario.rate for n in range(count)]
-    filling = version_of(scenario.size, scenario.chunk, scenario.seed)
-    pack = PackName(bytes(32))
-    locations: Locations = {c.id: Location(pack, 0, c.length) for c in filling.missing}
+def simulate(scenario: Scenario) -> Outcome:
+    """One region."""
+    return simulate_regions(scenario, 1)[0]
 
-    def uplink(rate: float) -> Uplink:
-        quantum = max(QUANTUM_MIN, scenario.chunk // QUANTA)
-        return Uplink(clock, rate / 8 / HEADERS, quantum, scenario.latency_s)
 
-    origin = uplink(scenario.origin_rate)
-    world = World(clock, rng, FetchSettings(), scenario.latency_s, origin, running=count)
-    addresses = [
-        PeerAddress(
-            NodeId(f"node-{n}"), "10.0.0.1", 1 + n % 65_535, "", f"zone-{n % scenario.zones}"
-        )
-        for n in range(count)
-    ]
-    began_s = [float(rng.uniform(0, scenario.late[1])) if n in late else 0.0 for n in range(count)]
-
-    def begin(place: int) -> None:
-        address = addresses[place]
-        host = Host(
-            world, address, filling, locations,
-            uplink(rates[place]), Downlink(rates[place] / 8 / HEADERS),
-        )  # fmt: skip
-        world.hosts[address.node_id] = host
-        host.start(addresses)
-        if place in failing:
-            clock.after(float(rng.uniform(0, scenario.failing[1])), host.die)
-
-    for place in range(count):
-        clock.at(began_s[place], partial(begin, place))
-    bound_s = lower_bound_s(scenario, rates)
+def simulate_regions(
+    scenario: Scenario,
+    regions: int,
+    on_progress: Callable[[float, float], None] = lambda _now_s, _bound_s: None,
+) -> list[Outcome]:
+    """Several at once, each with its own dice. `on_progress` hears how many seconds have passed in
+    them, of how many at least."""
+    clock = Clock()
+    made = [_Region(clock, replace(scenario, seed=scenario.seed + n)) for n in range(regions)]
+    if scenario.between:
+        for far in made[1:]:
+            far.world.origin = made[0].world.origin
+            far.world.link = Downlink(scenario.between / 8 / HEADERS)
+    longest_s = max(region.bound_s for region in made)
 
     def tell() -> None:
-        on_progress(clock.now_s, bound_s)
-        clock.after(bound_s / _TOLD, tell)
+        on_progress(clock.now_s, longest_s)
+        clock.after(longest_s / _TOLD, tell)
 
-    clock.after(bound_s / _TOLD, tell)
-    clock.run(lambda: not world.running, limit_s=100 * bound_s)
-    alive = [host for host in world.hosts.values() if not host.dead]
-    seconds = [host.done_s - host.began_s for host in alive if host.done_s is not None]
-    return Outcome(
-        seconds,
-        bound_s,
-        world.origin_bytes / scenario.size,
-        len(alive) - len(seconds),
-        clock.events,
-    )
+    clock.after(longest_s / _TOLD, tell)
+    clock.run(lambda: not any(r.world.running for r in made), limit_s=100 * longest_s)
+    return [region.outcome() for region in made]
+
+
+class _Region:
+    """Hosts that will begin by the clock, with an origin of their own at first."""
+
+    def __init__(self, clock: Clock, scenario: Scenario) -> None:
+        self.clock, self.scenario = clock, scenario
+        self.rng = np.random.default_rng(scenario.seed)
+        slow, late, failing = map(self._some, (scenario.slow, scenario.late, scenario.failing))
+        failing -= late
+        count = scenario.nodes
+        self.rates = [scenario.slow[1] if n in slow else scenario.rate for n in range(count)]
+        self.filling = version_of(scenario.size, scenario.chunk, scenario.seed)
+        pack = PackName(bytes(32))
+        missing = self.filling.missing
+        self.locations: Locations = {c.id: Location(pack, 0, c.length) for c in missing}
+        origin, settings = self._uplink(scenario.origin_rate), FetchSettings()
+        self.world = World(clock, self.rng, settings, scenario.latency_s, origin, running=count)
+        self.addresses = [
+            PeerAddress(
+                NodeId(f"node-{n}"), "10.0.0.1", 1 + n % 65_535, "", f"zone-{n % scenario.zones}"
+            )
+            for n in range(count)
+        ]
+        began_s = [
+            float(self.rng.uniform(0, scenario.late[1])) if n in late else 0.0 for n in range(count)
+        ]
+        for place in range(count):
+            clock.at(began_s[place], partial(self._begin, place, dies=place in failing))
+
+    @property
+    def bound_s(self) -> float:
+        alone_s = lower_bound_s(self.scenario, self.rates)
+        if self.world.link is None:
+            return alone_s
+        return max(alone_s, self.scenario.size / self.world.link.rate)
+
+    def outcome(self) -> Outcome:
+        alive = [host for host in self.world.hosts.values() if not host.dead]
+        seconds = [host.done_s - host.began_s for host in alive if host.done_s is not None]
+        copies = self.world.origin_bytes / self.scenario.size
+        unfinished = len(alive) - len(seconds)
+        return Outcome(seconds, self.bound_s, copies, unfinished, self.clock.events)
+
+    def _some(self, share: tuple[float, float]) -> set[int]:
+        count = self.scenario.nodes
+        return set(self.rng.choice(count, round(share[0] * count), replace=False).tolist())
+
+    def _uplink(self, rate: float) -> Uplink:
+        quantum = max(QUANTUM_MIN, self.scenario.chunk // QUANTA)
+        return Uplink(self.clock, rate / 8 / HEADERS, quantum, self.scenario.latency_s)
+
+    def _begin(self, place: int, *, dies: bool) -> None:
+        address, rate = self.addresses[place], self.rates[place]
+        host = Host(
+            self.world, address, self.filling, self.locations,
+            self._uplink(rate), Downlink(rate / 8 / HEADERS),
+        )  # fmt: skip
+        self.world.hosts[address.node_id] = host
+        host.start(self.addresses)
+        if dies:
+            self.clock.after(float(self.rng.uniform(0, self.scenario.failing[1])), host.die)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from bench.simulate.engine import Clock, Downlink, Flow, Uplink
-from bench.simulate.scenario import HEADERS, Outcome, Scenario, lower_bound_s, simulate
+from bench.simulate.scenario import (
+    HEADERS,
+    Outcome,
+    Scenario,
+    lower_bound_s,
+    simulate,
+    simulate_regions,
+)
 
 MIB = 1 << 20
 
@@ -63,6 +70,16 @@ def test_a_crowd() -> None:
     outcome = simulate(scenario(70, size=32 * MIB, zones=3))
     assert over_bound(outcome) < 1.6
     assert outcome.origin_copies < 1.1
+
+
+@pytest.mark.parametrize("between", [200e6, 20e6])
+def test_one_copy_crosses_the_link_to_each_other_region(between: float) -> None:
+    first, *far = simulate_regions(scenario(8, between=between, origin_rate=400e6), 3)
+    assert over_bound(first) < 1.5, "the others take little of its origin's link"
+    for region in far:
+        assert over_bound(region) < 1.5
+        assert region.origin_copies < 1.2
+        assert region.bound_s == pytest.approx(8 * HEADERS * 16 * MIB / min(between, 100e6))
 
 
 def test_slow_late_and_dying_hosts() -> None:
