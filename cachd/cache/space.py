@@ -6,8 +6,9 @@ cache have names of stays on the disk when the cache drops it: so the cache keep
 goes on counting it, until it is the last.
 
 Each change of the disk is measured where it happens, or before the next look where chunks are
-written, so that a look costs a few system calls whatever the cache holds; a start counts anew. What a version that is being filled will still take
-is promised to it beforehand: so several at once do not exceed the quota together.
+written, so that a look costs a few system calls whatever the cache holds; a start counts anew. What
+a version that is being filled will still take is promised to it beforehand: so several at once do
+not exceed the quota together.
 
 Any thread may call; `_lock` guards all.
 """
@@ -51,7 +52,7 @@ class Space:
             self._put(root, sum(on_disk(path) for path in paths))
 
     def written(self, root: bytes) -> None:
-        """A chunk was written: measured once somebody looks, since chunks come faster than looks."""
+        """A chunk was written: measured once somebody looks, which is seldomer than chunks come."""
         with self._lock:
             self._written.add(root)
 

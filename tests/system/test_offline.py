@@ -42,12 +42,12 @@ def test_the_authority_dies_while_nodes_fetch(tmp_path: Path, rig: Rig) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "weights.bin").write_bytes(random.Random(5).randbytes(8 << 20))
-    with rig.connect() as registry:
-        registry.push(model, "m")
-        registry.promote("m@production", 1)
     caches = [rig.folder / name / "cache" for name in ("n1", "n2")]
     for name in ("n1", "n2"):
         rig.start_node(name, "--max-download", "24mbit")  # three seconds
+    with rig.connect() as registry:
+        registry.push(model, "m")
+        registry.promote("m@production", 1)
     eventually(lambda: all(any((cache / "partial").glob("*.have")) for cache in caches))
     rig.fleet.kill("authority")
     assert not any(any((cache / "versions").iterdir()) for cache in caches), "it was in the middle"

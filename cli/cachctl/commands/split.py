@@ -18,11 +18,11 @@ def command(settings: Settings, stage: str, percent: str, expect: str | None, re
     """Have the new version of NAME@STAGE answer PERCENT of the requests on every host.
 
     The previous version answers all others. 0 to 100 in steps of 0.1; 100 ends the split with the
-    new version, 0 and `cachctl rollback` with the previous one. No signature is needed.
+    new version, 0 and `cachctl rollback` with the previous one. No signature is needed. To begin
+    with a split, promote with one: `cachctl promote minilm@production 2 --split 5`.
 
     \b
     Examples:
-      cachctl promote minilm@production 2 --split 5
       cachctl split minilm@production 50
       cachctl split minilm@production 100 --reason 'no errors in an hour'
     """
