@@ -1,5 +1,5 @@
 """A worker killed between PREPARE and ready, and a node killed while it waits for one: the flip
-waits for whoever is loading, and for nobody who is dead."""
+waits for whoever is loading, and for who died over it until the deadline, as it may come back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GATED = Path(__file__).with_name("gated_worker.py")
 
 
+READY_TIMEOUT_S = "10"
+
+
 @pytest.fixture
 def loading(rig: Rig, tmp_path: Path) -> Rig:
     """n1 serves version 1 to w1 and to `gated`; version 2 is promoted and `gated` is loading it."""
@@ -24,7 +27,7 @@ def loading(rig: Rig, tmp_path: Path) -> Rig:
         registry.push(make_model(tmp_path / "v1"), "m")
         registry.push(make_model(tmp_path / "v2", changed=2), "m")
         registry.promote("m@production", 1)
-        rig.start_node("n1")
+        rig.start_node("n1", "--ready-timeout-s", READY_TIMEOUT_S)
         rig.wait_serving("n1", 1)
         rig.start_worker("w1", "n1")
         rig.fleet.start_program(

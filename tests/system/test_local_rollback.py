@@ -177,6 +177,7 @@ def test_others_may_not(tmp_path: Path, rig: Rig) -> None:
         if folder.stat().st_uid == os.getuid() and folder.is_relative_to("/tmp/pytest-of-root"):
             folder.chmod(0o755)
     tmp_path.chmod(0o755)
+    path.parent.chmod(0o755)
     words = ("rollback", "m@production", "--local", "--socket", str(path))
     refused = cachctl(*words, uid=65534)
     assert refused.code == 6
