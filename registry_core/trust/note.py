@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 
 from cryptography.hazmat.primitives import serialization
 
@@ -56,6 +57,7 @@ def verify_checkpoint(data: bytes, root: Root) -> Checkpoint:
     return checkpoint
 
 
+@lru_cache(maxsize=64)  # a handful in practice; each commit signs with the same
 def key_hash(name: str, public_pem: str) -> bytes:
     """SHA-256(name || "\\n" || 0x01 || raw public key), first 4 bytes."""
     if not is_ed25519(public_pem):
