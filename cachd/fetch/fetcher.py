@@ -195,6 +195,8 @@ class _Coordinator:
         if now_s < self._plan_at_s and behind:
             return
         self._waiting, self._behind_in_pushing = False, behind
+        for node, moved_s in self._crew.moved_s().items():
+            self._swarm.moved(node, moved_s)
         view = self._swarm.view(now_s, backlog)
         assignments = plan(view, self._settings, self._rng)
         self._planned_s = now_s

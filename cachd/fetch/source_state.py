@@ -60,4 +60,5 @@ def view_of(peer: PeerSourceState, slots: int, now_s: float) -> PeerView:
         peer.progressed_s,
         peer.failing,
         peer.busy > 0,
+        peer.follow_failures > 0,
     )
