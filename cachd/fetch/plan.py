@@ -20,6 +20,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +160,7 @@ def _wishes(
     held = _held_by(view.peers, missing)
     worthy = [_is_worth_waiting_for(peer, view.now_s, view.patience_s) for peer in view.peers]
     unheld = _count(held, worthy) == 0
-    open_now = unheld & ~np.isin(missing, list(view.under_way))
+    open_now = unheld & ~np.isin(missing, list(view.under_way)) if view.under_way else unheld
     given_up = missing[open_now & held.any(axis=0)]
     claimed = _claims(view, settings, missing[open_now], given_up, worthy)
     for number in claimed:
@@ -302,7 +303,18 @@ def _is_worth_waiting_for(peer: PeerView, now_s: float, patience_s: float) -> bo
     return peer.slots_free > 0 and not peer.failing and not peer.busy
 
 
-def is_claimer(peer: PeerView, now_s: float, patience_s: float) -> bool:
+class _Claimer(Protocol):
+    """What of a peer tells whether it claims."""
+
+    @property
+    def state(self) -> PeerState: ...
+    @property
+    def progressed_s(self) -> float: ...
+    @property
+    def silent(self) -> bool: ...
+
+
+def is_claimer(peer: _Claimer, now_s: float, patience_s: float) -> bool:
     """Whether it takes its share of chunks from the origin, and gets on with it. All nodes should
     say the same of it: that it failed to answer one of them says nothing of that."""
     recent = now_s - peer.progressed_s <= patience_s

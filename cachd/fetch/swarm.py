@@ -343,15 +343,12 @@ class Swarm:
         """Some chunk can come from nowhere, so that waiting is in vain."""
         if now_s - self.began_s < self.settings.expected_s:
             return False
-        view = self.view(now_s, 0)
-        peers = view.peers
-        if any(
-            peer.state is PeerState.UNKNOWN or is_claimer(peer, now_s, view.patience_s)
-            for peer in peers
-        ):
-            return False
         if self.others:
             return False  # what they hold may come by way of peers
+        peers = [p for p in self.peers.values() if p.usable(self.settings.peer_failures_max)]
+        patience_s = self._patience_s(now_s)
+        if any(p.state is PeerState.UNKNOWN or is_claimer(p, now_s, patience_s) for p in peers):
+            return False
         lost = self._lacking & ~self.attempts.flying
         if not self.fixed[Fixed.ORIGIN].banned:
             lost &= self._origin_lacks
