@@ -6,13 +6,12 @@ of them, cutting what is under way with peers; a read from the origin ends by it
 
 from __future__ import annotations
 
-import contextlib
-import os
 import queue
 import threading
 from collections.abc import Mapping, Sequence
 
 from cachd.cache.cache import Cache
+from cachd.cache.niceness import yield_to_others
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
@@ -51,7 +50,12 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._intake = Intake(bulk, self._stopping)
         self._followers = Followers(
-            cache, manifest, incarnation, self.events.put, lambda: _be_nice(niceness), self._intake
+            cache,
+            manifest,
+            incarnation,
+            self.events.put,
+            lambda: yield_to_others(niceness),
+            self._intake,
         )
 
     @property
@@ -105,7 +109,7 @@ class Crew:
         thread.start()
 
     def _work(self, reader: ChunkReader) -> None:
-        _be_nice(self._niceness)
+        yield_to_others(self._niceness)
         try:
             while (run := self._chunks.get()) is not None:
                 self._bring(reader, run)
@@ -134,9 +138,3 @@ class Crew:
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)
         return ChunkStored(attempt)
-
-
-def _be_nice(niceness: int) -> None:
-    """Lower the priority of this thread alone (Linux: nice values are per thread)."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)

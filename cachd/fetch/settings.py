@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cachd import limits
+from cachd.cache.niceness import BULK_NICENESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class FetchSettings:
     threads: int = limits.FETCH_THREADS
     crowd_threads: int = limits.CROWD_FETCH_THREADS
     """The same where chunks are asked for rather than pushed: as many as a node gives at once."""
-    niceness: int = 5
+    niceness: int = BULK_NICENESS
     """Workers serving requests on this host go first."""
     peers_refresh_s: float = 1.0
     first_contact_s: float = 0.3

@@ -24,6 +24,7 @@ from random import Random
 import structlog
 
 from cachd import limits
+from cachd.cache.niceness import yield_to_others
 from cachd.control.reports import VersionInMemory
 from cachd.memory import admission, machine
 from cachd.memory.admission import InMemory, Room, Verdict
@@ -35,7 +36,6 @@ from cachd.memory.held import Held, Measured
 from cachd.memory.locking import LockMemory
 from cachd.memory.settings import MemorySettings
 from cachd.memory.standing import Standing
-from cachd.node.priority import yield_to_others
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
 from registry_core.errors import RegistryError

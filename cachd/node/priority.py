@@ -11,20 +11,16 @@ import os
 import threading
 
 from cachd.cache.libc import read_when_disk_is_idle
+from cachd.cache.niceness import yield_to_others
 from cachd.memory.numa import interleave_this_thread, memory_nodes
 
-_LOOP, _BULK = -5, 10
+_LOOP = -5
 
 
 def prefer_this_thread() -> None:
     """For the event loop. Needs CAP_SYS_NICE; without it a flip may wait for a time slice."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOOP)
-
-
-def yield_to_others() -> None:
-    """For threads that move or hash bulk bytes, and all that they start."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BULK)
 
 
 def bring_bulk_bytes() -> None:

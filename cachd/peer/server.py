@@ -16,6 +16,7 @@ import time
 
 from cachd import limits
 from cachd.cache.cache import Cache
+from cachd.cache.niceness import yield_to_others
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.connection import ServedConnection
 from cachd.peer.errors import NotTrusted, PeerUnreachable
@@ -92,6 +93,7 @@ class PeerServer:
         self.stop()
 
     def _accept_all(self) -> None:
+        yield_to_others()
         while not self._stopping.is_set():
             try:
                 accepted, peer = self._listener.accept()
