@@ -9,7 +9,8 @@ rolling     rollbacks between resident versions, each worker asked all the time
 usual       the usual way: workers poll a path and load a private copy in process
 
 For each of `--workers`: what the workers can do at most is measured, and half of that is the load;
-quiet for `--quiet-s`; then `--flips` flips; rollbacks; then `--kill-s` seconds with a worker killed
+then `--flips` flips, each after `--rest-s` of quiet, so that both are measured on a machine as
+fast; rollbacks; then `--kill-s` seconds with a worker killed
 every second (as long as all others are up) and the daemon every five, under the load of one worker
 less. The node's cache has room for three versions and there
 are four, so each flip fetches; `--changed` says how much differs between versions (the rest is
@@ -21,6 +22,9 @@ failed, wrong           of all requests of all phases; a request is asked again 
                         its own was killed, and fails only if nobody answers within 5 s
 p50, p99, p999_quiet_ms and _busy_ms
                         from when a request was due to its answer, quiet and during the flips
+p50, p99, p999_bringing_ms and _switching_ms
+                        of the busy ones, those under way until the version was resident, and those
+                        under way from then to the last worker's switch, which load and warm
 busy_to_quiet           p99 busy over p99 quiet
 rollback_ms             median; from the node's receipt to the last worker's first answer by the old
                         version, workers asked all the time; rollback_ms_max the worst
@@ -95,7 +99,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--changed", type=size, default=64 << 20, help="that differs between two")
     parser.add_argument("--whole", action="store_true", help="all of it differs")
     parser.add_argument("--load", type=float, default=0.5, help="of what the workers can do")
-    parser.add_argument("--quiet-s", type=float, default=20.0)
+    parser.add_argument("--rest-s", type=float, default=4.0, help="quiet before each flip")
     parser.add_argument("--kill-s", type=float, default=30.0, help="0: no kills")
     parser.add_argument("--usual-flips", type=int, default=10, help="0: not the usual way")
     parser.add_argument("--dir", help="where files lie (default: the temp directory)")

@@ -6,6 +6,7 @@ import random
 import socket
 import statistics
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from bench.flip.system import NODE, REF, System
@@ -15,6 +16,7 @@ from registry_core.registry import Registry
 _ROLLBACK_PAUSE_S = 0.05
 _KILL_WORKER_S, _KILL_DAEMON_S = 1.0, 5.0
 _FLIP_S = 0.5
+_SETTLE_S = 1.0  # a flip leaves a version to drop, and bytes on their way to the disk
 
 
 def next_version(system: System) -> int:
@@ -23,10 +25,25 @@ def next_version(system: System) -> int:
     return now % VERSIONS + 1
 
 
-def flip(system: System, registry: Registry, flips: int) -> dict[str, Any]:
-    """Promote, wait for the last worker, promote again."""
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """`bringing_s`, `switching_s`: from promote to resident, and on to the last worker's switch;
+    `resting_s`: between flips. All on the monotonic clock."""
+
+    figures: dict[str, Any]
+    resting_s: list[tuple[float, float]]
+    bringing_s: list[tuple[float, float]]
+    switching_s: list[tuple[float, float]]
+
+
+def flip(system: System, registry: Registry, flips: int, rest_s: float) -> Flipped:
+    """Rest, promote, wait for the last worker, and again."""
     took_ms, fetched, resident_ms = [], [], []
+    resting_s, bringing_s, switching_s = [], [], []
     for _ in range(flips):
+        time.sleep(_SETTLE_S if rest_s else 0)
+        resting_s.append((time.monotonic(), time.monotonic() + rest_s))
+        time.sleep(rest_s)
         began_ns = time.monotonic_ns()
         stage = system.note(registry.promote(str(REF), next_version(system)))
         report = system.wait_switched(stage)
@@ -35,13 +52,16 @@ def flip(system: System, registry: Registry, flips: int) -> dict[str, Any]:
         took_ms.append((report.switched_ns - began_ns) / 1e6)
         resident_ms.append((system.resident_ns - began_ns) / 1e6)
         fetched.append(report.bytes_from_origin)
-    return {
+        bringing_s.append((began_ns / 1e9, system.resident_ns / 1e9))
+        switching_s.append((system.resident_ns / 1e9, report.switched_ns / 1e9))
+    figures = {
         "promote_to_last_worker_ms": round(statistics.median(took_ms), 1),
         "promote_to_last_worker_ms_max": round(max(took_ms), 1),
         "promote_to_resident_ms": round(statistics.median(resident_ms), 1),
         "fetched_bytes_per_flip": round(statistics.median(fetched)),
         "flips": flips,
     }
+    return Flipped(figures, resting_s, bringing_s, switching_s)
 
 
 def roll(

@@ -8,6 +8,7 @@ Answers are kept as they came and checked after the phase, so that checking does
 
 from __future__ import annotations
 
+import bisect
 import os
 import random
 import select
@@ -49,6 +50,8 @@ class Phase:
 @dataclass
 class Tally:
     latencies_s: list[float] = field(default_factory=list)
+    due_s: list[float] = field(default_factory=list)
+    """When each of these was due, on the monotonic clock."""
     failed: int = 0
     wrong: int = 0
     retried: int = 0
@@ -56,6 +59,16 @@ class Tally:
     """(worker, (generation, choice)) -> when it first answered so."""
     claims: set[tuple[tuple[int, int], int]] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
+
+    def within(self, spans_s: list[tuple[float, float]]) -> list[float]:
+        """Latencies of what was under way in one of these spans, which are in order."""
+        begins = [begin for begin, _ in spans_s]
+        found = []
+        for due_s, latency_s in zip(self.due_s, self.latencies_s, strict=True):
+            at = bisect.bisect_right(begins, due_s + latency_s) - 1  # the last to begin before
+            if at >= 0 and due_s <= spans_s[at][1]:
+                found.append(latency_s)
+        return found
 
     def complain(self, text: str) -> None:
         if len(self.complaints) < _COMPLAINTS_MAX:
@@ -196,6 +209,7 @@ class _Load:
         flight.got += data
         if len(flight.got) >= 4 and len(flight.got) == 4 + int.from_bytes(flight.got[:4], "little"):
             self.tally.latencies_s.append(time.monotonic() - flight.due_s)
+            self.tally.due_s.append(flight.due_s)
             self._answers.append((flight.worker, flight.question, bytes(flight.got[4:])))
             self._idle[flight.worker].append(self._land(connection))
 

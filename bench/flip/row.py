@@ -20,7 +20,7 @@ from bench.flip.system import System
 from bench.flip.versions import Versions
 from cachctl.demo.fleet import Fleet
 
-_CAPACITY_S, _SETTLE_S = 4.0, 2.0
+_CAPACITY_S = 4.0
 _ROLLBACKS = 20
 _ROOM = 3.4
 """Versions that the cache has room for: current, previous, next and what is cut of others."""
@@ -45,7 +45,7 @@ def measure(
         stage = registry.stages("m")[0]
         system.wait_switched(stage)
         say("serving")
-        flipping.flip(system, registry, 2)  # the cache is full from then on
+        flipping.flip(system, registry, 2, 0)  # the cache is full from then on
         full = Phase(rng.randrange(1 << 32), versions.questions, at_once=max(4, workers))
         tally, _, took_s = load.during(full, lambda: time.sleep(_CAPACITY_S))
         capacity = len(tally.latencies_s) / took_s
@@ -54,21 +54,24 @@ def measure(
             "load_per_s": round(capacity * options.load, 1),
         }
         phase = dataclasses.replace(full, per_second=capacity * options.load)
-        say(f"{capacity:.0f} a second is what they can do; quiet")
-        load.during(phase, lambda: time.sleep(_SETTLE_S))
-
-        quiet, _, _ = load.during(phase, lambda: time.sleep(options.quiet_s))
-        row |= percentiles_ms(quiet.latencies_s, "quiet")
-        say(f"{options.flips} flips")
-        busy, flipped, took_s = load.during(
-            phase, lambda: flipping.flip(system, registry, options.flips)
+        say(f"{capacity:.0f} a second is what they can do; {options.flips} flips")
+        during, flipped, took_s = load.during(
+            phase, lambda: flipping.flip(system, registry, options.flips, options.rest_s)
         )
-        row |= percentiles_ms(busy.latencies_s, "busy") | flipped | {"flips_s": round(took_s, 1)}
+        row |= flipped.figures
+        for name, spans_s in (
+            ("quiet", flipped.resting_s),
+            ("busy", sorted(flipped.bringing_s + flipped.switching_s)),
+            ("bringing", flipped.bringing_s),
+            ("switching", flipped.switching_s),
+        ):
+            row |= percentiles_ms(during.within(spans_s), name)
+        row["flips_s"] = round(took_s, 1)
         row["busy_to_quiet"] = round(row["p99_busy_ms"] / row["p99_quiet_ms"], 3)
         say("rollbacks")
         rolling, figures = _rollbacks(system, registry, load, versions, workers)
         row |= figures
-        tallies += [tally, quiet, busy, rolling]
+        tallies += [tally, during, rolling]
         if options.kill_s:
             say("kills")
             fewer = (

@@ -23,7 +23,7 @@ from registry_core.trust.keys import Keyring
 MODEL, STAGE = "m", "production"
 REF = StageRef.parse(f"{MODEL}@{STAGE}")
 NODE = "node"
-_LOOK_S = 0.02
+_LOOK_S = 0.1
 _HERE = ("preparing", "serving")
 _SWITCH_S_MAX = 60.0
 
@@ -40,7 +40,7 @@ class System:
     references: References = field(default_factory=dict)
     in_force: dict[tuple[int, int], int] = field(default_factory=dict)
     resident_ns: int = 0
-    """When the version waited for last was seen to be resident, to 20 ms."""
+    """When the version waited for last was seen to be resident, to 100 ms."""
 
     def begin(self, versions: Versions) -> None:
         registry_core.init(self.folder / "registry").close()
