@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A marker expression; empty: all tests.
+TESTS ?= not slow
 
-.PHONY: demo test check lint setup bench-setup clean help
+.PHONY: demo test check coverage lint setup bench-setup clean help
 
 help:
 	@echo "make demo         set up .venv and run the main job: push, promote, flip under load, roll back"
-	@echo "make test         set up .venv and run the tests"
-	@echo "make check        what CI runs: format, lint, types, layers, tests with coverage"
+	@echo "make test         set up .venv and run the tests that take less than ten seconds each"
+	@echo "make check        what CI runs: format, lint, types, layers, all tests"
+	@echo "make coverage     all tests, and which lines they ran"
 	@echo "make setup        make .venv with what the tests need"
 	@echo "make bench-setup  add the systems that bench/ compares with"
 
@@ -17,10 +20,13 @@ demo: setup
 	$(BIN)/cachctl demo
 
 test: setup
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist worksteal -m "$(TESTS)" $(PYTEST_ARGS)
 
 check: lint
-	$(MAKE) --no-print-directory test PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"
+	$(MAKE) --no-print-directory test TESTS=
+
+coverage:
+	$(MAKE) --no-print-directory test TESTS= PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -13,6 +13,7 @@ from bench.fetch import rivals
 RIVALS = {"aria2", "aria2_alone", "hf"}
 
 
+@pytest.mark.slow
 def test_all_ways_run(tmp_path: Path) -> None:
     figures = fetch.run(
         f"--size 1MiB,3MiB --repeats 1 --load-gb 0.001 --loads 2 --dir {tmp_path}".split()

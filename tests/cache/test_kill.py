@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from cachd.cache.cache import Cache
 from tests.cache.test_cache import content
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
@@ -29,6 +31,7 @@ def cycle_for_ever(root: str) -> None:
             cache.drop(manifest.digest)
 
 
+@pytest.mark.slow
 def test_versions_are_whole_or_absent_after_kill(tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}")

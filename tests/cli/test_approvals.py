@@ -22,6 +22,7 @@ def home(tmp_path: Path) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_propose_and_approve(home: Path, tmp_path: Path) -> None:
     bob = ("--keys", tmp_path / "bob", "--actor", "bob")
     made = cachctl("key", "approver", "--keys", tmp_path / "bob", "--json")

@@ -87,12 +87,14 @@ def live(target: Path | str, keys: Path, versions: tuple[Path, Path]) -> None:
     assert (checked.code, checked.json["clean"]) == (0, True)
 
 
+@pytest.mark.slow
 def test_life_on_an_embedded_registry(embedded: Path, versions: tuple[Path, Path]) -> None:
     live(embedded, embedded / "keys", versions)
     status = cachctl("status", "m", "--json", registry=embedded).json
     assert status["nodes"] is None
 
 
+@pytest.mark.slow
 def test_life_through_an_authority(
     embedded: Path, authority: str, versions: tuple[Path, Path]
 ) -> None:

@@ -34,6 +34,7 @@ def home(tmp_path: Path, origin: str) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_the_directory_is_gone_and_comes_back(home: Path, origin: str, tmp_path: Path) -> None:
     keys = shutil.copytree(home / "keys", tmp_path / "keys")
     entries = cachctl("backup", "--json", registry=home).json["position"]
@@ -46,6 +47,7 @@ def test_the_directory_is_gone_and_comes_back(home: Path, origin: str, tmp_path:
     assert cachctl("epoch", registry=home).out.startswith("epoch 0, ")
 
 
+@pytest.mark.slow
 def test_a_moment_in_the_past(home: Path, origin: str, tmp_path: Path) -> None:
     keys, again = home / "keys", tmp_path / "again"
     cut = cachctl("backup", "--json", registry=home).json["position"]
@@ -74,6 +76,7 @@ REFUSED = (
 )
 
 
+@pytest.mark.slow
 def test_refusals(home: Path, origin: str, tmp_path: Path) -> None:
     for words, code, said in REFUSED:
         given = [str(home / "keys") if word == "KEYS" else word for word in words]
@@ -106,6 +109,7 @@ def test_no_times(text: str) -> None:
         parse_time_ms(text, "--at", NOON)
 
 
+@pytest.mark.slow
 def test_regions_come_back_with_the_log(tmp_path: Path, origin: str) -> None:
     home, eu = tmp_path / "registry", (tmp_path / "eu").as_uri()
     assert cachctl("init", home, "--origin", origin, "--region", "us").code == 0

@@ -124,6 +124,7 @@ def test_what_this_user_may_not_read(tmp_path: Path, what: str) -> None:
     assert models(home / "registry") == []
 
 
+@pytest.mark.slow
 def test_each_exit_code_is_reached(tmp_path: Path, home: Path) -> None:
     with registry_core.open(home) as registry:
         registry.push(make_model(tmp_path / "v1"), "m")

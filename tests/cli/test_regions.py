@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(120)
 UNKNOWN = {"nodes": None, "resident": None}
 
 
+@pytest.mark.slow
 def test_embedded(home: Path, tmp_path: Path) -> None:
     first = cachctl("push", make_model(tmp_path / "v1"), "--model", "m", registry=home)
     assert first.out.endswith("\n6.3 MB of 6.3 MB are new\n")

@@ -19,6 +19,7 @@ from tests.replicate.rig import held, home_objects, is_visible, unsound, version
 from tests.system.rig import Rig
 
 
+@pytest.mark.slow
 def test_a_second_region(home: Path, tmp_path: Path) -> None:
     eu = (tmp_path / "eu").as_uri()
     assert cachctl("push", make_model(tmp_path / "v1"), "--model", "m", registry=home).code == 0

@@ -28,6 +28,7 @@ def receiver() -> Iterator[Receiver]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_life(authority: Authority, receiver: Receiver, tmp_path: Path) -> None:
     at = authority.url
     added = cachctl(

@@ -81,6 +81,7 @@ def test_a_long_poll_ends_with_the_event(api: Api, registry: Registry) -> None:
     assert time.monotonic() - began_s >= 0.9
 
 
+@pytest.mark.slow
 def test_a_consumer_lasts(api: Api, registry: Registry, rig: Rig) -> None:
     mine = {"name": "mine", "types": ["model.stage"], "start": 0}
     assert api.call("POST", "/v1/consumers", mine)[0] == 200

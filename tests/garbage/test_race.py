@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import registry_core
 from registry_core.ledger.check import check_ledger
 from tests.garbage.race import race
 from tests.garbage.rig import IMPATIENT, embedded, gc, packs, verify
 
 
+@pytest.mark.slow
 def test_every_registered_version_is_whole(tmp_path: Path, seed: int) -> None:
     registry_core.init(tmp_path / "registry").close()
     pushed, collected = race(tmp_path, seed, for_s=12)

@@ -12,6 +12,7 @@ from tests.network.region import SIZE, Region
 pytestmark = pytest.mark.timeout(240)
 
 
+@pytest.mark.slow
 def test_a_region_takes_about_one_copy(region: Region) -> None:
     region.start_origin()
     region.start(1, 2, 3, 4)
@@ -32,6 +33,7 @@ def test_a_node_that_joins_late_takes_it_from_its_peers(region: Region) -> None:
     assert sum(said["from_origin"] for said in found) < 1.3 * SIZE
 
 
+@pytest.mark.slow
 def test_a_killed_peer_is_done_without_and_goes_on_afterwards(region: Region) -> None:
     region.start_origin()
     region.start(1, 2, 3, 4)
@@ -45,6 +47,7 @@ def test_a_killed_peer_is_done_without_and_goes_on_afterwards(region: Region) ->
     assert again["from_origin"] + again["from_peers"] < 0.9 * SIZE, "what was there is not fetched"
 
 
+@pytest.mark.slow
 def test_a_host_that_vanishes_without_a_word_is_done_without(region: Region) -> None:
     region.start_origin()
     region.start(1, 2, 3, 4)
@@ -74,6 +77,7 @@ def test_packets_are_lost(region: Region) -> None:
     assert sum(said["from_origin"] for said in found) < 2 * SIZE
 
 
+@pytest.mark.slow
 def test_half_of_a_region_is_parted_and_healed(region: Region) -> None:
     """The half without the origin waits for it or for the others, and goes on."""
     region.start_origin()
@@ -91,6 +95,7 @@ def test_half_of_a_region_is_parted_and_healed(region: Region) -> None:
     assert all(not said["visible"] for said in parted if "error" in said)
 
 
+@pytest.mark.slow
 def test_the_origin_is_down_before(region: Region) -> None:
     region.start(1, 2)
     region.fetch(1, 2)
@@ -113,6 +118,7 @@ def test_the_origin_goes_down_meanwhile_and_comes_back(region: Region) -> None:
     region.whole(1, 2, 3)
 
 
+@pytest.mark.slow
 def test_the_origin_stays_down(region: Region) -> None:
     """What nobody has is named; what one has, all can have."""
     region.start_origin()

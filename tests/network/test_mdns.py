@@ -75,6 +75,7 @@ def until(holds: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_version_from_a_node_across_the_switch(rig: Rig, lab: Lab, tmp_path: Path) -> None:
     prepare(rig, tmp_path)
     first = Host(lab, 0, tmp_path, "n1")

@@ -67,6 +67,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
+@pytest.mark.slow
 def test_the_highest_number_is_the_one_in_force(rig: Rig, tmp_path: Path, poller: Path) -> None:
     with rig.connect() as registry:
         for number in (1, 2, 3):

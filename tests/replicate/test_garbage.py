@@ -79,6 +79,7 @@ def test_nothing_goes_while_a_regions_hint_is_lost(registry: Registry, tmp_path:
     assert len(version_objects(eu)) == 7, "an origin that is no region's any more is left alone"
 
 
+@pytest.mark.slow
 def test_every_recorded_copy_is_whole(tmp_path: Path, seed: int) -> None:
     """gc without patience against processes that push, delete and copy."""
     home, counted = tmp_path / "registry", Counter[str]()

@@ -15,12 +15,8 @@ before = set(sys.modules)
 import cachd.serve.client
 print(json.dumps(sorted(set(sys.modules) - before)))
 """
-TIMED = """
-import time
-wall_s, cpu_s = time.perf_counter(), time.process_time()
-import cachd.serve.client
-print(time.perf_counter() - wall_s, time.process_time() - cpu_s)
-"""
+MODULES_MAX = 55
+"""Beyond those that every interpreter has: half a millisecond each."""
 
 
 def python(code: str, cache: Path) -> str:
@@ -46,14 +42,7 @@ def test_standard_library_only(tmp_path: Path) -> None:
     host_side = {"cachd.serve.host", "cachd.serve.handle_table", "cachd.serve.resident"}
     slow = {"asyncio", "typing", "dataclasses", "inspect", "pathlib", "logging", "hashlib"}
     assert not (host_side | slow) & set(imported)
-
-
-def test_import_takes_less_than_30_ms(tmp_path: Path) -> None:
-    runs = [python(TIMED, tmp_path).split() for _ in range(10)]
-    for what, column in (("wall", 0), ("CPU", 1)):
-        took_ms = sorted(float(run[column]) * 1e3 for run in runs)
-        print(f"import: {took_ms[0]:.1f} ms {what} at best, median {took_ms[5]:.1f} ms")
-    assert took_ms[0] < 30  # CPU time: the machine may be busy with other tests
+    assert len(imported) <= MODULES_MAX
 
 
 def test_what_the_client_exports() -> None:

@@ -94,6 +94,7 @@ def test_nothing_older_than_a_second_is_lost(rig: Rig, seed: int) -> None:
         assert registry.promote("m@production", 2).version.number == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pushed")
 def test_nodes_serve_on_and_follow_when_an_epoch_is_opened(rig: Rig) -> None:
     with rig.connect() as registry:
@@ -131,6 +132,7 @@ def test_nodes_serve_on_and_follow_when_an_epoch_is_opened(rig: Rig) -> None:
     assert alarms(rig) == [""]
 
 
+@pytest.mark.slow
 def test_what_a_node_saw_last_comes_back_from_it(rig: Rig, tmp_path: Path) -> None:
     """The backup is gone altogether; the node's replica has the log."""
     with rig.connect() as registry:

@@ -109,6 +109,7 @@ def test_a_node_that_was_restarted_alone_serves_what_it_had(pushed: Rig) -> None
     assert call(node, "/readyz")[0] == 503, "it has not heard from anybody since it started"
 
 
+@pytest.mark.slow
 def test_the_log_through_a_relay(pushed: Rig) -> None:
     """n2 knows of the authority only what n1 relays; far behind at first, then entry by entry."""
     with pushed.connect() as registry:
@@ -131,6 +132,7 @@ def test_the_log_through_a_relay(pushed: Rig) -> None:
     client.close()
 
 
+@pytest.mark.slow
 def test_the_age_of_a_relay_counts(pushed: Rig) -> None:
     relay = str(pushed.start_node("n1", "--api", "127.0.0.1:0")["api"])
     node = str(pushed.start_node("n2", "--api", "127.0.0.1:0", "--relay", relay)["api"])

@@ -35,6 +35,7 @@ def resident(rig: Rig) -> Iterator[Path]:
         unmount(place, detach=True)
 
 
+@pytest.mark.slow
 def test_workers_read_there_through_kills(rig: Rig, resident: Path) -> None:
     push(rig, 2 * MIB, 2 * MIB, 2 * MIB)
     promote(rig, "production", 1)
@@ -62,6 +63,7 @@ def test_workers_read_there_through_kills(rig: Rig, resident: Path) -> None:
     rig.wait(settled, "what no move leads to has left", "n1", 60)
 
 
+@pytest.mark.slow
 def test_it_is_unmounted_when_nobody_reads_and_by_the_other_form(rig: Rig, resident: Path) -> None:
     push(rig, MIB)
     promote(rig, "production", 1)

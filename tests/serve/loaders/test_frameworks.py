@@ -63,6 +63,7 @@ def test_which_onnx_file_it_is(tmp_path: Path) -> None:
         onnxruntime_session(version, "b.onnx")
 
 
+@pytest.mark.slow
 def test_transformers_gives_what_it_gives_alone(minilm_folder: Path) -> None:
     need_torch("transformers")
     import torch
