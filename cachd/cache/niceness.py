@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 
-BULK_NICENESS = 19
-"""A thread counts for a seventieth of one that answers requests, where both want a processor. Less
-(SCHED_IDLE) would let one that holds the interpreter stop the loop that flips for seconds on a
-machine that is never idle: measured, it was 30 s."""
+BULK_NICENESS = 10
+"""A thread counts for a tenth of one that answers requests, where both want a processor. A thread
+that holds the interpreter meanwhile keeps the loop that flips from it, so less is no gain: at 19 a
+rollback once took 170 ms, and with SCHED_IDLE the loop stood still for 30 s on a busy machine."""
 
 
 def yield_to_others(niceness: int = BULK_NICENESS) -> None:
