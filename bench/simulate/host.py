@@ -144,12 +144,10 @@ class Host:
             if number is None:
                 return
             if feed.there[number]:
-                self.offers.sent(self.digest, feed, needed=False)
+                self.offers.sent(self.digest, feed)
                 continue
             arrived = partial(self._fed, feed, number)
-            moved = partial(feed.follower.moved, self.node)
-            length = self.swarm.chunks[number].length
-            feed.flow = Flow(length, feed.follower.down, arrived, moved=moved)
+            feed.flow = Flow(self.swarm.chunks[number].length, feed.follower.down, arrived)
             self.up.send(feed.flow)
 
     def _fed(self, feed: Feed, number: int) -> None:
@@ -157,9 +155,6 @@ class Host:
         self.offers.sent(self.digest, feed)
         feed.follower.pushed(self.node, number)
         self._feed(feed)
-
-    def moved(self, node: NodeId) -> None:
-        self.swarm.moved(node, self.world.clock.now_s)
 
     def pushed(self, node: NodeId, number: int) -> None:
         if self.dead:
