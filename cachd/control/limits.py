@@ -29,7 +29,6 @@ CHECKPOINT_IDLE_S = 60.0
 
 REPORT_INTERVAL_S = 5.0
 REPORT_DEBOUNCE_S = 0.02
-PROGRESS_TOLD_S = 0.5  # of a fetch: the loop that tells goes before the workers of its host
 ROSTER_SWEEP_MS = 1_000  # between two looks at who has fallen silent
 EXCHANGE_S = 2.0
 """How often authorities that share a store hand on what nodes told them."""

@@ -167,7 +167,7 @@ class _Coordinator:
             self._begin_planned(now_s)
             self._give_up_if_stuck(now_s)
             self._take_events()
-            if on_progress is not None and now_s - told_at_s >= TICK_S:
+            if on_progress is not None and now_s - told_at_s >= self._settings.progress_s:
                 told_at_s = now_s
                 on_progress(swarm.progress())
 

@@ -17,6 +17,8 @@ class FetchSettings:
     """The same where chunks are asked for rather than pushed: as many as a node gives at once."""
     niceness: int = BULK_NICENESS
     """Workers serving requests on this host go first."""
+    progress_s: float = 0.5
+    """Between two calls of `on_progress`: what it wakes goes before the workers of a host."""
     peers_refresh_s: float = 1.0
     first_contact_s: float = 0.3
     """The origin waits this long for every peer's first answer."""

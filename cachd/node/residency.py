@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
 from cachd.cache.errors import CacheNoRoom
 from cachd.cache.salvage import salvage
-from cachd.control.limits import BRINGS_MAX, PROGRESS_TOLD_S
+from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable, FetchCancelled, FetchFailed
 from cachd.fetch.fetcher import Fetcher
@@ -354,20 +353,15 @@ class Residency:
         arrival.count(_NOTHING, _NOTHING)
         job.fetched = True
 
-        told_s = 0.0
-
         def fetch() -> FetchReport:
             before = Progress(
                 0, 0, arrival.bytes_from_origin, arrival.bytes_from_peers, arrival.bytes_local
             )
 
             def on_progress(progress: Progress) -> None:
-                nonlocal told_s
                 arrival.bytes_done = progress.bytes_done
                 arrival.count(before, progress)
-                if (now_s := time.monotonic()) - told_s >= PROGRESS_TOLD_S:
-                    told_s = now_s
-                    job.loop.call_soon_threadsafe(self._on_change)
+                self._tell(job, "fetching")
 
             report = fetcher.fetch(
                 manifest, locations, lambda: self._peers(arrival.model), job.cancel, on_progress

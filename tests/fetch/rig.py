@@ -24,6 +24,7 @@ from registry_core.origin.store import Origin
 from tests.cache.versions import Chunks
 
 SETTINGS = FetchSettings(
+    progress_s=0.05,
     first_contact_s=0.2,
     expected_s=0.5,
     claim_timeout_s=1.0,
