@@ -2,7 +2,8 @@
 and while requests are split between two versions; and to tell how it went, by `observe()`.
 
 A real host in a process of its own, a real attachment in this one. Each sample is a batch of
-calls, divided; the loop around them is in the figure. Beside it, in the same run and in shuffled
+calls, divided; the loop around them is in the figure. `import_ms` is what importing the client
+costs a worker. Beside it, in the same run and in shuffled
 order: the call without `with`, a dict lookup and a pointer behind a lock.
 """
 
@@ -12,8 +13,10 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +34,12 @@ from cachd.serve.resident import ResidentVersion, Target
 MODEL, SPLIT_MODEL, STAGE = "bench", "bench-split", "production"
 KEY = "user-1234567"
 BATCH = 20
+_IMPORT = """
+import time
+began_s = time.process_time()
+import cachd.serve.client
+print(round((time.process_time() - began_s) * 1e3, 1))
+"""
 
 
 def serve(runtime_dir: str, version_dir: str, pipe: Connection) -> None:
@@ -123,6 +132,21 @@ def measure(
     return figures
 
 
+def import_ms(bytecode: Path) -> float:
+    """CPU time of importing the client in a new interpreter, without site packages; best of ten."""
+    command = [sys.executable, "-S", "-c", _IMPORT]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPYCACHEPREFIX": str(bytecode),
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has bytecode
+    return min(
+        float(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+        for _ in range(10)
+    )
+
+
 def run(args: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench hot_path", description=__doc__)
     parser.add_argument("--batches", type=int, default=20_000, help="batches of 20 calls each")
@@ -131,6 +155,7 @@ def run(args: list[str]) -> dict[str, Any]:
     options = parser.parse_args(args)
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory(prefix="cachd-bench-") as scratch:
+        imported_ms = import_ms(Path(scratch) / "bytecode")
         version_dir = Path(scratch) / "version"
         version_dir.mkdir()
         ours, theirs = context.Pipe()
@@ -159,6 +184,7 @@ def run(args: list[str]) -> dict[str, Any]:
     return {
         "bench": "hot_path",
         **figures,
+        "import_ms": imported_ms,
         "batches": options.batches,
         "calls_per_batch": BATCH,
         "seed": options.seed,

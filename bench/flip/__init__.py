@@ -107,6 +107,8 @@ def _options(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if min(options.workers) < 1 or options.flips < 1 or not 0 < options.load < 1:
         parser.error("workers and flips are at least 1, the load is between 0 and 1")
+    if options.rest_s <= 0:
+        parser.error("without a rest there is no quiet to compare with")
     return options
 
 

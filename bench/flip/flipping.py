@@ -41,9 +41,11 @@ def flip(system: System, registry: Registry, flips: int, rest_s: float) -> Flipp
     took_ms, fetched, resident_ms = [], [], []
     resting_s, bringing_s, switching_s = [], [], []
     for _ in range(flips):
-        time.sleep(_SETTLE_S if rest_s else 0)
-        resting_s.append((time.monotonic(), time.monotonic() + rest_s))
-        time.sleep(rest_s)
+        if rest_s:
+            time.sleep(_SETTLE_S)
+            begin_s = time.monotonic()
+            time.sleep(rest_s)
+            resting_s.append((begin_s, time.monotonic()))
         began_ns = time.monotonic_ns()
         stage = system.note(registry.promote(str(REF), next_version(system)))
         report = system.wait_switched(stage)
