@@ -39,13 +39,14 @@ class Clock:
 @dataclass(slots=True, eq=False)
 class Flow:
     """A chunk on its way, over a `link` that it shares with others before its host's own, if there
-    is one. `arrived` is called once all of it is there, unless it was cut."""
+    is one. `arrived` is called once all is there, unless it was cut; `moved` as parts come."""
 
     left: int
     down: Downlink
     arrived: Act
     link: Downlink | None = None
     cut: bool = False
+    moved: Act | None = None
 
 
 @dataclass(slots=True)
@@ -100,6 +101,8 @@ class Uplink:
         now_s = self.clock.now_s
         flow.left -= count
         through_s = flow.down.take(count, now_s)
+        if flow.moved is not None:
+            flow.moved()
         if not flow.left:
             self.clock.at(through_s + self.latency_s, lambda: None if flow.cut else flow.arrived())
         else:

@@ -144,10 +144,12 @@ class Host:
             if number is None:
                 return
             if feed.there[number]:
-                self.offers.sent(self.digest, feed)
+                self.offers.sent(self.digest, feed, needed=False)
                 continue
             arrived = partial(self._fed, feed, number)
-            feed.flow = Flow(self.swarm.chunks[number].length, feed.follower.down, arrived)
+            moved = partial(feed.follower.moved, self.node)
+            length = self.swarm.chunks[number].length
+            feed.flow = Flow(length, feed.follower.down, arrived, moved=moved)
             self.up.send(feed.flow)
 
     def _fed(self, feed: Feed, number: int) -> None:
@@ -155,6 +157,9 @@ class Host:
         self.offers.sent(self.digest, feed)
         feed.follower.pushed(self.node, number)
         self._feed(feed)
+
+    def moved(self, node: NodeId) -> None:
+        self.swarm.moved(node, self.world.clock.now_s)
 
     def pushed(self, node: NodeId, number: int) -> None:
         if self.dead:

@@ -3,6 +3,7 @@
 plan        pure: what to take from whom, given a view of the swarm
 placement   pure: which node claims which chunk from the origin, in even shares
 pushes      pure: which chunks peers will push, and how long it pays to wait for them
+patience    pure: how long the others may show no progress
 settings    times and counts that a fetch goes by
 swarm       the mutable state of one fetch, owned by its coordinator
 source_state what is known of each source

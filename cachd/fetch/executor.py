@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cachd.cache.cache import Cache
 from cachd.cache.niceness import yield_to_others
@@ -21,6 +21,7 @@ from cachd.peer.bulk_path import BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.intake import Intake
+from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
 from registry_core.origin.store import Origin
 
@@ -61,6 +62,10 @@ class Crew:
     def held_up_s(self) -> float:
         """When this node's download limit last made bytes of this fetch wait."""
         return self._intake.held_up_s
+
+    def moved_s(self) -> Mapping[NodeId, float]:
+        """By peer: when a part of a chunk that it pushes last came."""
+        return self._followers.moved_s.copy()
 
     def fetch(self, run: Run, threads: int) -> None:
         """Have it done by one of so many threads."""

@@ -151,8 +151,9 @@ class _Coordinator:
         self._waiting = False
         """Whether the last plan found nothing to do."""
         self._behind_in_pushing = False
+        self._held: dict[NodeId, tuple[bytes, Mask]] = {}
         self._claimed: dict[NodeId, tuple[bytes, Numbers]] = {}
-        """What peers said last that they claim: mostly they say it again."""
+        """What peers said last that they hold and claim: mostly they say one of both again."""
 
     def run(self, cancel: threading.Event, on_progress: OnProgress | None) -> None:
         swarm, told_at_s = self._swarm, 0.0
@@ -195,6 +196,9 @@ class _Coordinator:
         if now_s < self._plan_at_s and behind:
             return
         self._waiting, self._behind_in_pushing = False, behind
+        for node, moved_s in self._crew.moved_s().items():
+            if moved_s > self._planned_s:
+                self._swarm.moved(node, moved_s)
         view = self._swarm.view(now_s, backlog)
         assignments = plan(view, self._settings, self._rng)
         self._planned_s = now_s
@@ -267,7 +271,10 @@ class _Coordinator:
         if maps is None:
             return None
         (held, claimed), count = maps, len(self._swarm.chunks)
-        before = self._claimed.get(node)
-        if before is None or before[0] != claimed:
-            before = self._claimed[node] = claimed, np.flatnonzero(unpack(claimed, count))
-        return unpack(held, count), before[1]
+        claimed_before, held_before = self._claimed.get(node), self._held.get(node)
+        if claimed_before is None or claimed_before[0] != claimed:
+            numbers = np.flatnonzero(unpack(claimed, count))
+            claimed_before = self._claimed[node] = claimed, numbers
+        if held_before is None or held_before[0] != held:
+            held_before = self._held[node] = held, unpack(held, count)
+        return held_before[1], claimed_before[1]

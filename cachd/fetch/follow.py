@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from cachd import limits
@@ -20,7 +21,7 @@ from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerMisbehaved, PeerUnreachable
 from cachd.peer.intake import Intake
-from registry_core.domain.identifiers import Digest
+from registry_core.domain.identifiers import Digest, NodeId
 from registry_core.domain.manifest import Chunk, Manifest
 
 
@@ -64,6 +65,8 @@ class Followers:
         self._open: dict[PeerAddress, PeerConnection] = {}
         self._threads: list[threading.Thread] = []
         self._stopping = False
+        self.moved_s: dict[NodeId, float] = {}
+        """By peer: when a part of a chunk last came. Each thread writes but its own."""
 
     def follow(self, address: PeerAddress) -> None:
         thread = threading.Thread(
@@ -130,6 +133,19 @@ class Followers:
             case Unit():
                 self._take(address, peer, message)
 
+    def _watched(self, address: PeerAddress, verifier: Verifier) -> Callable[[int], None]:
+        """Takes note of each step that is worth it, so that a trickle is none."""
+        next_step = limits.PROGRESS_STEP
+
+        def advance(filled: int) -> None:
+            nonlocal next_step
+            verifier.advance(filled)
+            if filled >= next_step:
+                next_step = filled + limits.PROGRESS_STEP
+                self.moved_s[address.node_id] = time.monotonic()
+
+        return advance
+
     def _take(self, address: PeerAddress, peer: PeerConnection, unit: Unit) -> None:
         chunk = self._chunks[unit.number] if unit.number < len(self._chunks) else None
         if chunk is None or chunk.length != unit.length:
@@ -141,7 +157,7 @@ class Followers:
         try:
             verifier = Verifier(chunk, buffer)
             with self._intake.transfer():
-                peer.receive_unit(buffer[: unit.length], verifier.advance)
+                peer.receive_unit(buffer[: unit.length], self._watched(address, verifier))
             self._cache.store(verifier.finish())
         finally:
             self._buffers.give_back(buffer)

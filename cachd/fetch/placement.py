@@ -21,6 +21,8 @@ from cachd.peer.bitmaps import Mask, Numbers
 from registry_core.domain.identifiers import ChunkId, NodeId
 
 GROUPS_MAX = 4_096
+_HELPED_MAX = 1_024
+"""Chunks among which a helper looks, the last ones: its cost is this times the nodes."""
 
 Hashes = NDArray[np.uint64]
 
@@ -73,12 +75,22 @@ class Owners:
         """Whether this node is to claim them."""
         return np.equal(self.of(numbers), np.uint64(hash_of(node)))
 
-    def largest_share(self, numbers: Numbers) -> Numbers:
-        """Those of the numbers that belong to the node with most of them."""
+    def to_help(self, numbers: Numbers, node: NodeId) -> Numbers:
+        """Those of the numbers that this node is to claim for their owners, if it can, ascending:
+        of what an owner claims soon none, and no two nodes' are the same."""
         owners = self._of_groups[numbers // self._per_group]
-        if not len(owners):
-            return numbers
-        return numbers[np.equal(owners, np.bincount(owners).argmax())]
+        order = np.argsort(owners, kind="stable")
+        places = np.empty(len(owners), np.intp)
+        places[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
+        far = places >= limits.HELP_CHUNKS_MIN - 1
+        numbers, owners = numbers[far][-_HELPED_MAX:], owners[far][-_HELPED_MAX:]
+        if len(self._hashes) < 2:
+            return numbers[:0]
+        weights = mixed(self._seeds[numbers // self._per_group][:, None] ^ self._hashes[None, :])
+        weights[np.arange(len(numbers)), owners] = 0
+        helpers = self._hashes[weights.argmax(axis=1)]
+        ours: Mask = np.equal(helpers, np.uint64(hash_of(node)))
+        return numbers[ours]
 
     def ranks(self, numbers: Numbers, node: NodeId) -> NDArray[np.intp]:
         """How many nodes rendezvous hashing prefers to this one, for each."""

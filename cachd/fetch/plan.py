@@ -6,10 +6,11 @@ it to its followers, so they wait for it as long as such a push usually takes. W
 taken from a holder: the rarest chunk first with random ties, from the holder with most free slots,
 peers before the origin; whose last answer was an error is asked for what no other can give. When
 the last few are under way, those that are late are asked of a second holder. A node that has
-claimed all of its share helps one that is behind. A node
-that has made no progress for `claim_timeout_s` counts no more, so its share passes to the others;
-and when nothing at all has come for so long, whatever the others say, nodes help themselves: few
-at first, or a thousand would take the same chunk.
+claimed all of its share helps those that are behind, with chunks for which it is the only helper,
+since a chunk that two claim is pushed to everybody twice. A node
+that has made no progress for as long as the fetch has patience counts no more, so its share passes
+to the others; and when nothing at all has come for so long, whatever the others say, nodes help
+themselves: few at first, or a thousand would take the same chunk.
 
 The same code runs in nodes and in `bench simulate`: no clock, no I/O, no state.
 """
@@ -19,12 +20,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cachd import limits
-from cachd.fetch.placement import Nodes, Placement
+from cachd.fetch.placement import Nodes, Owners, Placement
 from cachd.fetch.settings import FetchSettings
 from cachd.peer.bitmaps import Mask, Numbers
 from registry_core.domain.identifiers import NodeId
@@ -63,8 +65,8 @@ class PeerState(enum.Enum):
 class PeerView:
     """A peer that is neither banned nor given up. `slots_free` is 0 while it is backing off.
 
-    `progressed_s`: when it last gave a chunk, or its maps last changed. `failing`,
-    `busy`: its last answer was an error, or that it is busy.
+    `progressed_s`: when it last gave a part of a chunk, or its maps last changed. `failing`,
+    `busy`: its last answer was an error, or that it is busy. `silent`: it cannot be followed.
     """
 
     node: NodeId
@@ -74,24 +76,29 @@ class PeerView:
     progressed_s: float
     failing: bool = False
     busy: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SwarmView:
     """All that a plan may depend on; masks go over the version's distinct `chunks`.
 
+    `answered_s`: when a peer last answered for the first time.
     `lacking`: not stored, ascending; some of it is `in_flight`. `late`: of that, what has been for
     longer than usual, now that little else is left, and from whom. `others`: nodes that fetch the
     version too, but are not among `peers` because there are too many to follow. `expected`: what a
-    peer will push. `origin_slots`: how many more chunks the origin may be asked for now;
+    peer will push; `under_way`: what it should have by now, and who, so that another may be asked.
+    `origin_slots`: how many more chunks the origin may be asked for now;
     `origin_in_flight`: how many it is being asked for; `origin_lacks`: what it cannot give.
     `push_backlog`: chunks that this node has brought into the region and has still to send to a
-    peer. `stalled`: how many times `claim_timeout_s` has passed since anything came. `threads_free`
-    and `bytes_free` bound the plan. `origin_run`: chunks that a request to the origin is to bring.
+    peer. `patience_s`: how long others are waited for; `stalled`: how many times it has passed
+    since anything came. `threads_free` and `bytes_free` bound the plan. `origin_run`: chunks that a
+    request to the origin is to bring.
     """
 
     now_s: float
     began_s: float
+    answered_s: float | None
     self_id: NodeId
     chunks: Sequence[Chunk]
     lacking: Numbers
@@ -102,9 +109,11 @@ class SwarmView:
     others: Nodes
     placement: Placement
     expected: Mask
+    under_way: Mapping[int, Source]
     origin_slots: int
     origin_in_flight: int
     push_backlog: int
+    patience_s: float
     stalled: int
     origin_lacks: Mask
     threads_free: int
@@ -149,14 +158,17 @@ def _wishes(
         yield number, Fixed.LOCAL
     missing = missing[~(here | view.expected[missing])]
     held = _held_by(view.peers, missing)
-    worthy = [_is_worth_waiting_for(peer, view.now_s, settings) for peer in view.peers]
+    worthy = [_is_worth_waiting_for(peer, view.now_s, view.patience_s) for peer in view.peers]
     unheld = _count(held, worthy) == 0
-    claimed = _claims(view, settings, missing[unheld], worthy)
+    open_now = unheld & ~np.isin(missing, list(view.under_way)) if view.under_way else unheld
+    given_up = missing[open_now & held.any(axis=0)]
+    claimed = _claims(view, settings, missing[open_now], given_up, worthy)
     for number in claimed:
         yield number, Fixed.ORIGIN
     if claimed:
         left = ~np.isin(missing, claimed)
         missing, held, unheld = missing[left], held[:, left], unheld[left]
+    _spare_pushers(view, missing, held)
     yield from _asks(view, missing, held, unheld, rng)
     yield from _second_copies(view)
 
@@ -169,6 +181,14 @@ def _held_by(peers: Sequence[PeerView], numbers: Numbers) -> NDArray[np.bool_]:
         return np.stack([peer.held[numbers] for peer in peers])
     whole = np.stack([peer.held for peer in peers])  # copying is cheaper than picking
     return whole.take(numbers, axis=1)
+
+
+def _spare_pushers(view: SwarmView, missing: Numbers, held: NDArray[np.bool_]) -> None:
+    """Who is about to push a chunk counts as if it did not hold it."""
+    rows = {peer.node: row for row, peer in enumerate(view.peers)}
+    for number, node in view.under_way.items():
+        if node in rows:
+            held[rows[node], missing == number] = False
 
 
 def _count(held: NDArray[np.bool_], of: Sequence[bool]) -> NDArray[np.uint8]:
@@ -216,9 +236,14 @@ def _second_copies(view: SwarmView) -> Iterator[tuple[int, Source]]:
 
 
 def _claims(
-    view: SwarmView, settings: FetchSettings, unheld: Numbers, worthy: Sequence[bool]
+    view: SwarmView,
+    settings: FetchSettings,
+    unheld: Numbers,
+    given_up: Numbers,
+    worthy: Sequence[bool],
 ) -> list[int]:
-    """What to take from the origin, of `unheld`."""
+    """What to take from the origin, of `unheld`; `given_up`: of that, what is held, but by nobody
+    worth waiting for."""
     if not len(unheld) or not view.origin_slots:
         return []
     claimers = _claimers(view, settings)
@@ -232,16 +257,22 @@ def _claims(
     turns = np.full(len(open_now), view.stalled)
     if view.others:
         open_now, turns = _in_turn(view, worthy, open_now)
-    owners = view.placement.owners([view.self_id, *(p.node for p in claimers)], view.others)
+    owners = _owners(view, claimers)
     ours = owners.are(open_now, view.self_id)
+    if len(given_up):  # a holder that fails will not claim what it holds
+        sound = _owners(view, [peer for peer in claimers if not peer.failing])
+        ours = np.where(np.isin(open_now, given_up), sound.are(open_now, view.self_id), ours)
     if turns.any():
         ours |= owners.ranks(open_now, view.self_id) < np.where(turns > 0, 4**turns, 0)
     claimed = [int(number) for number in open_now[ours][:slots]]
-    if len(claimed) < slots and view.push_backlog <= 1 and not view.others:
-        behind = owners.largest_share(open_now[~ours])
-        if len(behind) >= limits.HELP_CHUNKS_MIN:
-            claimed.append(int(behind[-1]))
+    if len(claimed) < slots and not (view.push_backlog or view.others):
+        to_help = owners.to_help(open_now[~ours], view.self_id)
+        claimed.extend(to_help[-1:].tolist())
     return claimed
+
+
+def _owners(view: SwarmView, claimers: Sequence[PeerView]) -> Owners:
+    return view.placement.owners([view.self_id, *(peer.node for peer in claimers)], view.others)
 
 
 def _in_turn(
@@ -262,20 +293,32 @@ def _in_turn(
     return unheld, np.maximum(passed // limits.CLAIM_PASSED_CHUNKS, view.stalled)
 
 
-def _is_worth_waiting_for(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
+def _is_worth_waiting_for(peer: PeerView, now_s: float, patience_s: float) -> bool:
     """Whether what it holds should not be taken from the origin, though it may take a moment.
 
     Others are asked too, but only for what the origin cannot give or has no slot for.
     """
-    if now_s - peer.progressed_s <= settings.claim_timeout_s:
+    if now_s - peer.progressed_s <= patience_s:
         return peer.slots_free > 0 or not peer.failing
     return peer.slots_free > 0 and not peer.failing and not peer.busy
 
 
-def is_claimer(peer: PeerView, now_s: float, settings: FetchSettings) -> bool:
-    """Whether it takes its share of chunks from the origin, and gets on with it."""
-    recent = now_s - peer.progressed_s <= settings.claim_timeout_s
-    return peer.state is PeerState.FILLING and recent and not peer.failing
+class _Claimer(Protocol):
+    """What of a peer tells whether it claims."""
+
+    @property
+    def state(self) -> PeerState: ...
+    @property
+    def progressed_s(self) -> float: ...
+    @property
+    def silent(self) -> bool: ...
+
+
+def is_claimer(peer: _Claimer, now_s: float, patience_s: float) -> bool:
+    """Whether it takes its share of chunks from the origin, and gets on with it. All nodes should
+    say the same of it: that it failed to answer one of them says nothing of that."""
+    recent = now_s - peer.progressed_s <= patience_s
+    return peer.state is PeerState.FILLING and recent and not peer.silent
 
 
 def _claimers(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
@@ -283,11 +326,14 @@ def _claimers(view: SwarmView, settings: FetchSettings) -> list[PeerView]:
     return [
         peer
         for peer in view.peers
-        if is_claimer(peer, view.now_s, settings)
+        if is_claimer(peer, view.now_s, view.patience_s)
         or (starting and peer.state is PeerState.WITHOUT and not peer.failing)
     ]
 
 
 def _awaiting_first_answers(view: SwarmView, settings: FetchSettings) -> bool:
-    unknown = any(peer.state is PeerState.UNKNOWN for peer in view.peers)
-    return unknown and view.now_s - view.began_s < settings.first_contact_s
+    unknown = any(p.state is PeerState.UNKNOWN and not p.silent for p in view.peers)
+    until_s = view.began_s + settings.first_contact_s_max
+    if view.answered_s is not None:
+        until_s = min(until_s, view.answered_s + settings.first_contact_s)
+    return unknown and view.now_s < until_s

@@ -2,12 +2,12 @@
 
 A peer that claims a chunk will push it. How long that takes, from the claim to the chunk, depends
 on origin and links, so it is learned from what nine in ten of the last ones took. Before there are
-enough to tell, it may take as long as any claim.
+enough to tell, it may take as long as the fetch has patience.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from cachd.fetch.lateness import Lateness
@@ -24,7 +24,7 @@ class _Claim:
 class ExpectedPushes:
     def __init__(self, settings: FetchSettings) -> None:
         self._claims: dict[int, _Claim] = {}
-        self._late = Lateness(settings.late_factor, settings.hedge_s, settings.claim_timeout_s)
+        self._late = Lateness(settings.late_factor, settings.hedge_s, settings.patience_s_max)
 
     def held_up(self, until_s: float) -> None:
         """This node's own limit made what comes wait until then."""
@@ -54,7 +54,26 @@ class ExpectedPushes:
         """Nothing comes from this peer any more."""
         self._claims = {n: claim for n, claim in self._claims.items() if claim.node != node}
 
-    def expected(self, now_s: float) -> frozenset[int]:
-        """Numbers of the chunks that are worth waiting for."""
-        late_s = self._late.began_before_s(now_s)
-        return frozenset(n for n, claim in self._claims.items() if claim.at_s >= late_s)
+    def expected(
+        self, now_s: float, patience_s: float, still: Collection[NodeId] = ()
+    ) -> frozenset[int]:
+        """Numbers of the chunks that are worth waiting for. `still`: who shows no progress."""
+        late_s = self._late.began_before_s(now_s, patience_s)
+        return frozenset(
+            number
+            for number, claim in self._claims.items()
+            if claim.at_s >= late_s and claim.node not in still
+        )
+
+    def under_way(
+        self, now_s: float, patience_s: float, still: Collection[NodeId] = ()
+    ) -> Mapping[int, NodeId]:
+        """What is late, but not twice as late, and from whom: to ask the same node for it would
+        only make it come twice."""
+        late_s = self._late.began_before_s(now_s, patience_s)
+        hopeless_s = late_s - self._late.after_s(patience_s)
+        return {
+            number: claim.node
+            for number, claim in self._claims.items()
+            if hopeless_s <= claim.at_s < late_s and claim.node not in still
+        }

@@ -21,12 +21,17 @@ class FetchSettings:
     """Between two calls of `on_progress`: what it wakes goes before the workers of a host."""
     peers_refresh_s: float = 1.0
     first_contact_s: float = 0.3
-    """The origin waits this long for every peer's first answer."""
+    """Before it asks the origin, a node waits for each peer's first answer, for this long after the
+    last one that came."""
+    first_contact_s_max: float = 1.0
+    """But no longer than this, also where none came: a node that takes the silence of peers that
+    begin as it does for absence claims what they claim too."""
     expected_s: float = 0.5
     """A peer that answers but does not know the version yet is taken to begin within this time,
     because a fleet is told of a version at about the same moment."""
     claim_timeout_s: float = 5.0
-    """A node that made no progress for this long is not waited for any more."""
+    """A node that made no progress for this long is not waited for any more; longer where chunks
+    take long to come from the origin, as many share its link."""
     late_factor: float = 3.0
     hedge_s: float = 0.05
     """A push is late when it takes `late_factor` times as long as nine in ten have taken, and this
@@ -48,10 +53,17 @@ class FetchSettings:
             raise ValueError(
                 f"crowd_threads is 1 to {limits.FETCH_THREADS_MAX}, not {self.crowd_threads}"
             )
+        if self.first_contact_s > self.first_contact_s_max:
+            raise ValueError("first_contact_s must not be above first_contact_s_max")
         if not self.first_contact_s <= self.expected_s < self.claim_timeout_s:
             raise ValueError("expected: first_contact_s <= expected_s < claim_timeout_s")
         if self.claim_timeout_s >= self.stall_timeout_s:
             raise ValueError("claim_timeout_s must be below stall_timeout_s, or no claim passes on")
+
+    @property
+    def patience_s_max(self) -> float:
+        """The longest that a node without progress is waited for."""
+        return max(self.claim_timeout_s, self.stall_timeout_s / 2)
 
     def backoff_s(self, failures: int) -> float:
         return float(min(self.backoff_max_s, self.backoff_first_s * 2 ** min(failures, 16)))

@@ -43,7 +43,12 @@ class PeerSourceState(SourceState):
 
     @property
     def failing(self) -> bool:
-        return max(self.failures, self.follow_failures) > 0
+        return self.failures > 0 or self.silent
+
+    @property
+    def silent(self) -> bool:
+        """Whether it cannot be followed."""
+        return self.follow_failures > 0
 
     def usable(self, failures_max: int) -> bool:
         """Neither banned nor given up."""
@@ -60,4 +65,5 @@ def view_of(peer: PeerSourceState, slots: int, now_s: float) -> PeerView:
         peer.progressed_s,
         peer.failing,
         peer.busy > 0,
+        peer.silent,
     )

@@ -7,7 +7,7 @@ stored already by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from cachd.fetch.errors import MissingChunk
 from cachd.fetch.lateness import Lateness
 from cachd.fetch.neighbours import neighbours
 from cachd.fetch.origin_pace import OriginPace
+from cachd.fetch.patience import Patience
 from cachd.fetch.placement import Nodes, Placement
 from cachd.fetch.plan import (
     Assignment,
@@ -59,6 +60,7 @@ class Swarm:
         self.settings = settings
         self.began_s = now_s
         self.progressed_s = now_s
+        self._answered_s: float | None = None
         self.peers: dict[NodeId, PeerSourceState] = {}
         self.others = Nodes()
         self.fixed = {source: SourceState() for source in Fixed}
@@ -68,6 +70,7 @@ class Swarm:
         self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
         self._late = Lateness(1.0, settings.hedge_s, settings.claim_timeout_s)
+        self._patience = Patience(settings)
         self.origin_pace = OriginPace(max(settings.threads, settings.crowd_threads))
         self._listed: Sequence[PeerAddress] = ()
         self._chosen: dict[NodeId, PeerAddress] = {}
@@ -155,6 +158,8 @@ class Swarm:
         """A peer told what it holds and will push, or None if it does not know the version."""
         peer = self.peers[node]
         peer.follow_failures = 0
+        if peer.state is PeerState.UNKNOWN:
+            self._answered_s = now_s
         if incarnation != peer.incarnation:
             peer.incarnation, peer.failures, peer.retry_at_s = incarnation, 0, 0.0
         if maps is None:
@@ -195,6 +200,7 @@ class Swarm:
         self._late.took(now_s - attempt.began_s)
         if attempt.source is Fixed.ORIGIN:
             self.origin_pace.gave()
+            self._patience.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
         pusher = self.pushes.came(None, attempt.wanted.number, now_s)
         return self.peers[pusher].address if pusher in self.peers else None
@@ -207,6 +213,12 @@ class Swarm:
         """A peer sent a chunk unasked."""
         self.pushes.came(node, number, now_s)
         self._settle(number, self.peers[node], now_s)
+
+    def moved(self, node: NodeId, at_s: float) -> None:
+        """A part of a chunk came from this peer then."""
+        peer = self.peers.get(node)
+        if peer is not None:
+            peer.progressed_s = max(peer.progressed_s, at_s)
 
     def _settle(self, number: int, state: SourceState, now_s: float) -> None:
         """The chunk is stored; only who was first counts as its source."""
@@ -256,9 +268,12 @@ class Swarm:
         of_one = queue if self.pushing else limits.CROWD_PER_PEER
         origin = self.fixed[Fixed.ORIGIN]
         ready = not origin.banned and origin.retry_at_s <= now_s
+        patience_s = self._patience_s(now_s)
+        still = [n for n, peer in self.peers.items() if now_s - peer.progressed_s > patience_s]
         return SwarmView(
             now_s=now_s,
             began_s=self.began_s,
+            answered_s=self._answered_s,
             self_id=self.self_id,
             chunks=self.chunks,
             lacking=np.flatnonzero(self._lacking),
@@ -272,11 +287,13 @@ class Swarm:
             ],
             others=self.others,
             placement=self.placement,
-            expected=self._expected(now_s),
+            expected=self._expected(now_s, patience_s, still),
+            under_way=self.pushes.under_way(now_s, patience_s, still),
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
-            stalled=int((now_s - self.progressed_s) / self.settings.claim_timeout_s),
+            patience_s=patience_s,
+            stalled=int((now_s - self.progressed_s) / patience_s),
             origin_lacks=self._origin_lacks,
             threads_free=queue - len(self.attempts),
             bytes_free=limits.OUTSTANDING_MAX - self.attempts.bytes,
@@ -287,7 +304,9 @@ class Swarm:
         """At the end, what is waited for longer than usual, and from whom."""
         if np.count_nonzero(self._lacking) > limits.ENDGAME_CHUNKS:
             return {}
-        return self.attempts.single_since(self._late.began_before_s(now_s))
+        return self.attempts.single_since(
+            self._late.began_before_s(now_s, self.settings.claim_timeout_s)
+        )
 
     def _origin_run(self, now_s: float) -> int:
         """How many neighbours in a pack to ask the origin for in one request: several where nobody
@@ -304,10 +323,14 @@ class Swarm:
         free = max(0, at_once - self.fixed[Fixed.ORIGIN].in_flight)
         return free - free % run
 
-    def _expected(self, now_s: float) -> Mask:
+    def _expected(self, now_s: float, patience_s: float, still: Collection[NodeId]) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)
-        mask[list(self.pushes.expected(now_s))] = True
+        mask[list(self.pushes.expected(now_s, patience_s, still))] = True
         return mask
+
+    def _patience_s(self, now_s: float) -> float:
+        asked_s = (a.began_s for a in self.attempts if a.source is Fixed.ORIGIN)
+        return self._patience.seconds(now_s - min(asked_s, default=now_s))
 
     def progress(self) -> Progress:
         origin = self.fixed[Fixed.ORIGIN].bytes_given
@@ -320,14 +343,12 @@ class Swarm:
         """Some chunk can come from nowhere, so that waiting is in vain."""
         if now_s - self.began_s < self.settings.expected_s:
             return False
-        peers = self.view(now_s, 0).peers
-        if any(
-            peer.state is PeerState.UNKNOWN or is_claimer(peer, now_s, self.settings)
-            for peer in peers
-        ):
-            return False
         if self.others:
             return False  # what they hold may come by way of peers
+        peers = [p for p in self.peers.values() if p.usable(self.settings.peer_failures_max)]
+        patience_s = self._patience_s(now_s)
+        if any(p.state is PeerState.UNKNOWN or is_claimer(p, now_s, patience_s) for p in peers):
+            return False
         lost = self._lacking & ~self.attempts.flying
         if not self.fixed[Fixed.ORIGIN].banned:
             lost &= self._origin_lacks

@@ -287,7 +287,7 @@ class PeerConnection:
                 window_began_s += take(count)
             now = time.monotonic()
             if now - window_began_s > self._window_s:
-                if filled - window_filled < limits.PROGRESS_BYTES_MIN:
+                if filled - window_filled < self._intake.least_bytes:
                     raise PeerTooSlow(
                         f"peer {self.address} sent {filled - window_filled} bytes in "
                         f"{self._window_s:g} s"

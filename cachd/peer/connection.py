@@ -90,7 +90,9 @@ class ServedConnection:
             self._send_file(head, found)
             self._traffic.add(found.length)
 
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.FEED_SEND_BUFFER)
+        segment = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+        room = max(limits.FEED_SEND_BUFFER, limits.FEED_SEGMENTS_MIN * segment)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         feed = Feed(
             self._socket, self._cache, self._offers, digest, self._held_there,
             send=self._send, send_file=send_file, traffic=self._traffic,

@@ -145,14 +145,15 @@ class Feed:
         number = self._offers.next_push(self._digest, self)
         if number is None:
             return False
-        if number not in self._there:
+        needed = number not in self._there
+        if needed:
             if not self._traffic.try_push():
                 return True
             try:
                 self._push(number)
             finally:
                 self._traffic.end_push()
-        self._offers.sent(self._digest, self)
+        self._offers.sent(self._digest, self, needed=needed)
         return True
 
     def _push(self, number: int) -> None:

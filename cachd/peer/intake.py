@@ -1,4 +1,5 @@
-"""What one fetch receives through: the node's limit, and the event that ends its waiting.
+"""What one fetch receives through: the node's limit, and the event that ends its waiting; and how
+little a transfer may bring, where many share the link, and not be taken for dead.
 
 Time that a receiver waits for its own limit says nothing of the sender, so it is told apart.
 Any thread may call.
@@ -24,6 +25,14 @@ class Intake:
         self.congestion = bulk.congestion
         self._stopping = stopping or threading.Event()
         self.held_up_s = 0.0
+        self._lock = threading.Lock()  # guards _under_way
+        self._under_way = 0
+
+    @property
+    def least_bytes(self) -> int:
+        """What each transfer must bring within limits.PROGRESS_WINDOW_S."""
+        few = limits.PROGRESS_TRANSFERS
+        return limits.PROGRESS_BYTES_MIN * few // max(few, self._under_way)
 
     def step_bytes(self, most: int) -> int:
         return self._limit.step_bytes(most)
@@ -50,7 +59,13 @@ class Intake:
             self.held_up_s = time.monotonic()
             if self._stopping.is_set():
                 raise PeerUnreachable("the fetch is being stopped")
+        self._count(1)
         try:
             yield
         finally:
+            self._count(-1)
             self._limit.end()
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._under_way += more

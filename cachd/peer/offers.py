@@ -7,12 +7,14 @@ Nothing of this is kept on disk. Any thread may call anything.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cachd import limits
+from cachd.peer.usual import UsualTime
 from registry_core.domain.identifiers import Digest
 
 
@@ -22,8 +24,9 @@ class _Version:
     pushes: list[int] = field(default_factory=list)
     places: dict[object, int] = field(default_factory=dict)
     """By follower: how many of the pushes are done."""
-    moved_s: dict[object, float] = field(default_factory=dict)
-    """By follower: when the last one was."""
+    began_s: dict[object, float] = field(default_factory=dict)
+    """By follower: when the one under way was begun."""
+    push_time: UsualTime = field(default_factory=UsualTime)
     changes: int = 0
 
 
@@ -75,8 +78,8 @@ class Offers:
                 return None
             place = version.places.setdefault(follower, 0)
             if place == len(version.pushes):
-                version.moved_s[follower] = self._clock()  # nothing to do is no standstill
                 return None
+            version.began_s.setdefault(follower, self._clock())
             return version.pushes[place]
 
     def promised(self, digest: Digest, follower: object) -> tuple[bytes, Sequence[int]]:
@@ -88,20 +91,22 @@ class Offers:
                 return b"", ()
             return version.claims, version.pushes[version.places.setdefault(follower, 0) :]
 
-    def sent(self, digest: Digest, follower: object) -> None:
-        """What `next_push` gave has been sent, or needs not be."""
+    def sent(self, digest: Digest, follower: object, *, needed: bool = True) -> None:
+        """What `next_push` gave has been sent, or was not needed."""
         with self._changed:
             version = self._versions.get(digest)
             if version is not None and follower in version.places:
                 version.places[follower] += 1
-                version.moved_s[follower] = self._clock()
+                began_s = version.began_s.pop(follower, None)
+                if needed and began_s is not None:
+                    version.push_time.took(self._clock() - began_s)
 
     def unfollow(self, digest: Digest, follower: object) -> None:
         with self._changed:
             version = self._versions.get(digest)
             if version is not None:
                 version.places.pop(follower, None)
-                version.moved_s.pop(follower, None)
+                version.began_s.pop(follower, None)
 
     def maps_interval_s(self, digest: Digest) -> float:
         """Between two maps to a follower: longer where there are many, and longer again where
@@ -115,16 +120,20 @@ class Offers:
 
     def backlog(self, digest: Digest) -> int:
         """Chunks that are still to be sent to a slow follower, the one under way included. The
-        slowest quarter of them, and whoever stands still, hold up nobody."""
+        slowest quarter of them hold up nobody, nor does who stands still: whose chunk takes longer
+        than chunks usually take here, which is long where many share a slow link."""
         with self._changed:
             version = self._versions.get(digest)
             if version is None:
                 return 0
-            since_s = self._clock() - limits.PUSH_STANDSTILL_S
+            usual_s = version.push_time.most_s
+            since_s = -math.inf
+            if usual_s is not None:
+                since_s = self._clock() - max(limits.PUSH_STANDSTILL_S, usual_s)
             places = sorted(
                 place
                 for follower, place in version.places.items()
-                if version.moved_s.get(follower, since_s) >= since_s
+                if version.began_s.get(follower, math.inf) >= since_s
             )
             return len(version.pushes) - places[(len(places) - 1) // 4] if places else 0
 

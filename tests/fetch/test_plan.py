@@ -54,6 +54,7 @@ def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> Swar
     given_: dict[str, Any] = {
         "now_s": 100.0,
         "began_s": 0.0,
+        "answered_s": None,
         "self_id": SELF,
         "chunks": CHUNKS,
         "in_flight": (),
@@ -63,9 +64,11 @@ def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> Swar
         "others": NOBODY,
         "placement": OWN,
         "expected": (),
+        "under_way": {},
         "origin_slots": 4,
         "origin_in_flight": 0,
         "push_backlog": 0,
+        "patience_s": SETTINGS.claim_timeout_s,
         "stalled": 0,
         "origin_lacks": (),
         "threads_free": 8,
@@ -154,7 +157,7 @@ def test_each_chunk_that_nobody_has_is_claimed_by_exactly_one_node() -> None:
         others = [peer(other) for other in everybody if other != node]
         lacking = set(range(100))
         # Not so far behind as to claim nothing, and too far to help the others.
-        while made := planned(view(lacking, *others, self_id=node, push_backlog=2)):
+        while made := planned(view(lacking, *others, self_id=node, push_backlog=1)):
             assert {a.source for a in made} == {Fixed.ORIGIN}
             claimed.update(a.wanted.number for a in made)
             lacking -= {a.wanted.number for a in made}
@@ -176,9 +179,13 @@ def test_a_node_that_is_expected_to_begin_keeps_its_share_for_a_moment() -> None
 
 
 def test_the_origin_waits_for_first_answers() -> None:
-    silent = peer(NODES[0], state=PeerState.UNKNOWN)
-    assert planned(view(4, silent, now_s=0.2)) == []
-    assert len(planned(view(4, silent, now_s=0.4))) == 4
+    unknown = peer(NODES[0], state=PeerState.UNKNOWN)
+    assert planned(view(4, unknown, now_s=0.9)) == []
+    assert len(planned(view(4, unknown, now_s=1.1))) == 4, "but not for ever"
+    assert planned(view(4, unknown, now_s=0.6, answered_s=0.4)) == [], "another just did"
+    assert len(planned(view(4, unknown, now_s=0.8, answered_s=0.4))) == 4
+    gone = peer(NODES[0], state=PeerState.UNKNOWN, silent=True)
+    assert len(planned(view(4, gone, now_s=0.1))) == 4
 
 
 def test_when_nothing_comes_a_node_helps_itself() -> None:
@@ -266,7 +273,40 @@ def test_who_has_claimed_its_share_helps_who_is_behind() -> None:
     claims = planned(view(theirs, peer(NODES[0])))
     assert [a.source for a in claims] == [Fixed.ORIGIN]
     assert planned(view(theirs[:2], peer(NODES[0]))) == [], "but not for its last ones"
-    assert planned(view(theirs, peer(NODES[0]), push_backlog=2)) == []
+    assert planned(view(theirs, peer(NODES[0]), push_backlog=1)) == []
+
+
+def test_no_two_nodes_help_with_the_same_chunk() -> None:
+    everybody = [SELF, *NODES]
+    theirs = owned(everybody, NODES[0], 100)
+    helped: Counter[int] = Counter()
+    for node in everybody[:1] + everybody[2:]:
+        lacking = set(theirs)
+        others = [peer(other) for other in everybody if other != node]
+        while made := planned(view(lacking, *others, self_id=node)):
+            helped.update(a.wanted.number for a in made)
+            lacking -= {a.wanted.number for a in made}
+    assert set(helped.values()) == {1}
+    assert set(theirs[: limits.HELP_CHUNKS_MIN - 1]).isdisjoint(helped), "those it takes itself"
+
+
+def test_a_claimer_that_failed_to_answer_keeps_its_share() -> None:
+    theirs = owned([SELF, NODES[0]], NODES[0], 40)[:2]
+    assert planned(view(theirs, peer(NODES[0], failing=True))) == []
+    assert len(planned(view(theirs, peer(NODES[0], silent=True)))) == 2
+
+
+def test_patience_decides_who_keeps_its_share() -> None:
+    theirs = owned([SELF, NODES[0]], NODES[0], 40)[:2]
+    slow = peer(NODES[0], progressed_s=90.0)
+    assert planned(view(theirs, slow, patience_s=12.0)) == []
+    assert len(planned(view(theirs, slow, patience_s=8.0))) == 2
+
+
+def test_who_is_about_to_push_a_late_chunk_is_not_asked_for_it() -> None:
+    pusher, other = peer(NODES[0], 0), peer(NODES[1], 0)
+    assert planned(view(1, pusher, under_way={0: NODES[0]})) == []
+    assert by_source(planned(view(1, pusher, other, under_way={0: NODES[0]}))) == {NODES[1]: {0}}
 
 
 def claims_in_a_crowd(

@@ -7,14 +7,19 @@ from cachd.fetch.settings import FetchSettings
 from registry_core.domain.identifiers import NodeId
 
 A, B = NodeId("a"), NodeId("b")
-SETTINGS = FetchSettings(claim_timeout_s=5.0, late_factor=2.0, hedge_s=0.05)
+SETTINGS = FetchSettings(late_factor=2.0, hedge_s=0.05)
+PATIENCE_S = 5.0
+
+
+def expected(pushes: ExpectedPushes, now_s: float) -> frozenset[int]:
+    return pushes.expected(now_s, PATIENCE_S)
 
 
 def test_a_claim_is_waited_for_until_it_is_late() -> None:
     pushes = ExpectedPushes(SETTINGS)
     pushes.promised(A, [1, 2], 10.0)
-    assert pushes.expected(14.9) == {1, 2}
-    assert pushes.expected(15.1) == set()
+    assert expected(pushes, 14.9) == {1, 2}
+    assert expected(pushes, 15.1) == set()
 
 
 def test_lateness_is_learned() -> None:
@@ -23,15 +28,15 @@ def test_lateness_is_learned() -> None:
         pushes.promised(A, [number], 0.0)
         assert pushes.came(A, number, 0.1 if number % 10 else 0.3) is None
     pushes.promised(A, [99], 100.0)
-    assert pushes.expected(100.6) == {99}, "twice what nine in ten took, and hedge_s"
-    assert pushes.expected(100.7) == set()
+    assert expected(pushes, 100.6) == {99}, "twice what nine in ten took, and hedge_s"
+    assert expected(pushes, 100.7) == set()
 
 
 def test_another_claim_does_not_begin_the_wait_anew() -> None:
     pushes = ExpectedPushes(SETTINGS)
     pushes.promised(A, [1], 0.0)
     pushes.promised(B, [1], 4.0)
-    assert pushes.expected(5.5) == set()
+    assert expected(pushes, 5.5) == set()
 
 
 def test_a_promise_can_be_taken_back() -> None:
@@ -39,7 +44,7 @@ def test_a_promise_can_be_taken_back() -> None:
     pushes.promised(A, [1, 2], 0.0)
     pushes.promised(B, [3], 0.0)
     pushes.promised(A, [2], 0.1)
-    assert pushes.expected(0.2) == {2, 3}
+    assert expected(pushes, 0.2) == {2, 3}
 
 
 def test_who_is_spared_a_push() -> None:
@@ -55,12 +60,27 @@ def test_nothing_is_expected_of_who_has_gone() -> None:
     pushes.promised(A, [1], 0.0)
     pushes.promised(B, [2], 0.0)
     pushes.gone(A)
-    assert pushes.expected(0.1) == {2}
+    assert expected(pushes, 0.1) == {2}
 
 
 def test_what_this_nodes_limit_holds_up_is_not_late() -> None:
     pushes = ExpectedPushes(SETTINGS)
     pushes.promised(A, [1], 0.0)
     pushes.held_up(8.0)
-    assert pushes.expected(12.9) == {1}
-    assert pushes.expected(13.1) == set()
+    assert expected(pushes, 12.9) == {1}
+    assert expected(pushes, 13.1) == set()
+
+
+def test_who_stands_still_is_not_waited_for() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1], 10.0)
+    assert pushes.expected(11.0, PATIENCE_S, [A]) == set()
+
+
+def test_a_late_push_is_under_way_until_it_is_twice_as_late() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.promised(A, [1], 0.0)
+    assert pushes.under_way(4.9, PATIENCE_S) == {}
+    assert pushes.under_way(5.1, PATIENCE_S) == {1: A}
+    assert pushes.under_way(5.1, PATIENCE_S, [A]) == {}
+    assert pushes.under_way(10.1, PATIENCE_S) == {}

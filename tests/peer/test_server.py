@@ -138,6 +138,22 @@ def test_what_came_from_the_origin_is_pushed_to_every_follower(
     assert server.offers.backlog(manifest.digest) == 0
 
 
+def test_pushes_over_loopback_wait_for_no_acknowledgement(
+    server: PeerServer, cache: Cache
+) -> None:
+    """Where a segment is 64 KiB, a send buffer of one stands still 40 ms for each two."""
+    pushed = [random_bytes(8 << 20, seed) for seed in range(3)]
+    manifest, chunks = make_version({"big.bin": b"".join(pushed)}, chunk_bytes=8 << 20)
+    fill(cache, manifest, chunks)
+    with PeerConnection(address(server.port)) as follower:
+        follower.follow(manifest.digest, b"")
+        for number in range(3):
+            server.offers.push(manifest.digest, number)
+        began_s = time.monotonic()
+        assert hear_units(follower, 3, 3) == dict(enumerate(pushed))
+        assert time.monotonic() - began_s < 5, "it takes 15 s at that pace, and 0.1 s without it"
+
+
 def test_a_follower_that_takes_nothing_delays_no_other(server: PeerServer, cache: Cache) -> None:
     chunk = with_big_chunk(cache)
     manifest, _ = make_version({"big.bin": BIG}, chunk_bytes=len(BIG))

@@ -64,6 +64,13 @@ def test_small_regions(nodes: int) -> None:
     assert outcome.origin_copies < 1.2
 
 
+def test_slow_links_do_as_well_as_fast_ones() -> None:
+    """Each chunk takes a follower 5 s here, as long as a node that stands still is waited for."""
+    fast, slow = (simulate(scenario(16, rate=rate, origin_rate=rate)) for rate in (100e6, 6e6))
+    assert over_bound(slow) < 1.05 * over_bound(fast)
+    assert slow.origin_copies == 1.0
+
+
 @pytest.mark.slow
 def test_a_crowd() -> None:
     """More nodes than follow each other; each brings about two chunks."""

@@ -1,0 +1,93 @@
+"""Whom a node keeps step with, by a clock of the test's."""
+
+from __future__ import annotations
+
+from cachd import limits
+from cachd.peer.offers import Offers
+from cachd.peer.usual import UsualTime
+from registry_core.domain.identifiers import Digest
+
+VERSION = Digest(bytes(32))
+
+
+class Followers:
+    """`names` of them, with as many chunks to be pushed as wanted."""
+
+    def __init__(self, names: str) -> None:
+        self.now_s = 0.0
+        self.offers = Offers(lambda: self.now_s)
+        self.offers.begin(VERSION)
+        self.names = names
+        for name in names:
+            assert self.offers.next_push(VERSION, name) is None
+
+    def push(self, count: int, took_s: float, to: str) -> None:
+        """So many chunks to each of these at once."""
+        for _ in range(count):
+            for name in to:
+                self.offers.next_push(VERSION, name)
+            self.now_s += took_s
+            for name in to:
+                self.offers.sent(VERSION, name)
+
+    @property
+    def backlog(self) -> int:
+        return self.offers.backlog(VERSION)
+
+
+def test_a_slow_link_is_no_standstill() -> None:
+    followers = Followers("abcdefgh")
+    for number in range(4):
+        followers.offers.push(VERSION, number)
+    for name in followers.names:
+        followers.offers.next_push(VERSION, name)
+    followers.now_s = 3 * limits.PUSH_STANDSTILL_S
+    assert followers.backlog == 4, "though all take long"
+    for name in followers.names:
+        followers.offers.sent(VERSION, name)
+    assert followers.backlog == 3
+    for name in followers.names:
+        followers.offers.next_push(VERSION, name)
+    followers.now_s *= 2
+    assert followers.backlog == 3
+
+
+def test_who_stands_still_holds_up_nobody() -> None:
+    followers = Followers("abc")
+    for number in range(8):
+        followers.offers.push(VERSION, number)
+    for name in followers.names:
+        followers.offers.next_push(VERSION, name)
+    followers.push(8, took_s=limits.PUSH_STANDSTILL_S / 6, to="bc")
+    assert followers.backlog == 0
+    late = Followers("a")
+    late.offers.push(VERSION, 0)
+    late.push(1, took_s=0.1, to="a")
+    late.offers.push(VERSION, 1)
+    late.offers.next_push(VERSION, "a")
+    assert late.backlog == 1
+    late.now_s += limits.PUSH_STANDSTILL_S + 0.1
+    assert late.backlog == 0
+
+
+def test_what_was_not_needed_tells_nothing_of_how_long_a_push_takes() -> None:
+    followers = Followers("a")
+    for number in range(20):
+        followers.offers.push(VERSION, number)
+    followers.push(1, took_s=4.0, to="a")
+    for _ in range(18):
+        followers.offers.next_push(VERSION, "a")
+        followers.offers.sent(VERSION, "a", needed=False)
+    followers.offers.next_push(VERSION, "a")
+    followers.now_s += limits.PUSH_STANDSTILL_S + 0.1
+    assert followers.backlog == 1
+
+
+def test_what_is_usual_follows_what_is_seen() -> None:
+    usual = UsualTime()
+    assert usual.most_s is None
+    usual.took(2.0)
+    assert usual.most_s == 6.0
+    for _ in range(60):
+        usual.took(1.0)
+    assert 1.0 <= usual.most_s < 1.05
