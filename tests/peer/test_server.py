@@ -138,9 +138,7 @@ def test_what_came_from_the_origin_is_pushed_to_every_follower(
     assert server.offers.backlog(manifest.digest) == 0
 
 
-def test_pushes_over_loopback_wait_for_no_acknowledgement(
-    server: PeerServer, cache: Cache
-) -> None:
+def test_pushes_over_loopback_wait_for_no_acknowledgement(server: PeerServer, cache: Cache) -> None:
     """Where a segment is 64 KiB, a send buffer of one stands still 40 ms for each two."""
     pushed = [random_bytes(8 << 20, seed) for seed in range(3)]
     manifest, chunks = make_version({"big.bin": b"".join(pushed)}, chunk_bytes=8 << 20)
