@@ -28,8 +28,9 @@ class Clock:
 
     def run(self, until: Callable[[], bool], limit_s: float) -> None:
         """Until it is so, nothing is left to happen, or the time is over."""
-        while self._heap and not until():
-            self.now_s, _, act = heapq.heappop(self._heap)
+        heap, pop = self._heap, heapq.heappop
+        while heap and not until():
+            self.now_s, _, act = pop(heap)
             if self.now_s > limit_s:
                 return
             self.events += 1

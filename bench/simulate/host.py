@@ -16,9 +16,11 @@ from cachd.cache.cache import Filling
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.fetcher import PLAN_S
-from cachd.fetch.plan import Fixed, plan
+from cachd.fetch.plan import plan
+from cachd.fetch.roster import Roster
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
+from cachd.fetch.view import Fixed
 from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerBusy, PeerUnreachable
@@ -87,9 +89,9 @@ class Host:
 
     # Beginning and ending
 
-    def start(self, peers: list[PeerAddress]) -> None:
+    def start(self, roster: Roster) -> None:
         self.offers.begin(self.digest)
-        self.swarm.set_peers(peers, self.world.clock.now_s)
+        self.swarm.set_peers(roster, self.world.clock.now_s)
         for node in self.swarm.peers:
             self._soon(partial(self._follow, node), 3)  # TCP, hellos, the request
         self._plan_soon()

@@ -12,6 +12,7 @@ from blake3 import blake3
 from bench.simulate.engine import Clock, Downlink, Uplink
 from bench.simulate.host import Host, World
 from cachd.cache.cache import Filling
+from cachd.fetch.roster import Roster
 from cachd.fetch.settings import FetchSettings
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
@@ -123,12 +124,12 @@ class _Region:
         self.locations: Locations = {c.id: Location(pack, 0, c.length) for c in missing}
         origin, settings = self._uplink(scenario.origin_rate), FetchSettings()
         self.world = World(clock, self.rng, settings, scenario.latency_s, origin, running=count)
-        self.addresses = [
+        self.roster = Roster(
             PeerAddress(
                 NodeId(f"node-{n}"), "10.0.0.1", 1 + n % 65_535, "", f"zone-{n % scenario.zones}"
             )
             for n in range(count)
-        ]
+        )
         began_s = [
             float(self.rng.uniform(0, scenario.late[1])) if n in late else 0.0 for n in range(count)
         ]
@@ -158,12 +159,12 @@ class _Region:
         return Uplink(self.clock, rate / 8 / HEADERS, quantum, self.scenario.latency_s)
 
     def _begin(self, place: int, *, dies: bool) -> None:
-        address, rate = self.addresses[place], self.rates[place]
+        address, rate = self.roster.addresses[place], self.rates[place]
         host = Host(
             self.world, address, self.filling, self.locations,
             self._uplink(rate), Downlink(rate / 8 / HEADERS),
         )  # fmt: skip
         self.world.hosts[address.node_id] = host
-        host.start(self.addresses)
+        host.start(self.roster)
         if dies:
             self.clock.after(float(self.rng.uniform(0, self.scenario.failing[1])), host.die)

@@ -1,10 +1,14 @@
 """Fetching a version: decide, move, verify, store.
 
 plan        pure: what to take from whom, given a view of the swarm
+view        what a plan may depend on, peers and chunks in columns
 placement   pure: which node claims which chunk from the origin, in even shares
 pushes      pure: which chunks peers will push, and how long it pays to wait for them
 patience    pure: how long the others may show no progress
 settings    times and counts that a fetch goes by
+roster      the nodes of a region as listed, shared by all who go by one list
+neighbours  pure: whom to follow where there are too many to follow all
+peers       whom a fetch follows, and the columns that a plan sees of them
 swarm       the mutable state of one fetch, owned by its coordinator
 source_state what is known of each source
 blame       what a failure means for its source: wait, refuse, ban

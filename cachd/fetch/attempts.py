@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cachd.fetch.plan import Fixed, Source, Wanted
+from cachd.fetch.plan import Wanted
+from cachd.fetch.view import Fixed, Source
 from cachd.peer.bitmaps import Mask
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.packs import Location

@@ -11,9 +11,9 @@ from __future__ import annotations
 from cachd import limits
 from cachd.cache.errors import CacheError
 from cachd.fetch.attempts import Attempt
-from cachd.fetch.plan import Fixed
 from cachd.fetch.source_state import PeerSourceState, SourceState
 from cachd.fetch.swarm import Swarm
+from cachd.fetch.view import Fixed
 from cachd.peer.errors import PeerBusy, PeerError, PeerMisbehaved
 from registry_core.errors import IntegrityError, NotFound, OriginError, RegistryError
 

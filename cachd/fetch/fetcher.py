@@ -29,11 +29,13 @@ from cachd.fetch.events import (
     PeerTold,
 )
 from cachd.fetch.executor import Crew
-from cachd.fetch.plan import Fixed, plan
+from cachd.fetch.plan import plan
 from cachd.fetch.report import FetchReport, Progress
+from cachd.fetch.roster import Roster
 from cachd.fetch.runs import runs
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.swarm import Swarm
+from cachd.fetch.view import Fixed
 from cachd.peer.bitmaps import Mask, Numbers, pack, unpack
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
@@ -143,6 +145,7 @@ class _Coordinator:
         self._crew = crew
         self._peers = peers
         self._settings = settings
+        self._roster = Roster()
         self._rng = np.random.default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
         self._follow_at_s = 0.0
@@ -175,7 +178,10 @@ class _Coordinator:
     def _follow_peers(self, now_s: float) -> None:
         if now_s >= self._peers_at_s:
             self._peers_at_s = now_s + self._settings.peers_refresh_s
-            for address in self._swarm.set_peers(self._peers(), now_s):
+            listed = tuple(self._peers())
+            if listed != self._roster.addresses:
+                self._roster = Roster(listed)
+            for address in self._swarm.set_peers(self._roster, now_s):
                 self._crew.unfollow(address)
         if now_s < self._follow_at_s:
             return

@@ -44,18 +44,28 @@ def mixed(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-class Nodes(Sequence[NodeId]):
-    """An unchanging list of nodes that knows their hashes."""
+_NONE: Hashes = np.zeros(0, np.uint64)
 
-    def __init__(self, nodes: Iterable[NodeId] = ()) -> None:
-        self._nodes = tuple(nodes)
-        self.hashes = hashes_of(self._nodes)
+
+class Nodes:
+    """An unchanging set of nodes, by their hashes in ascending order, `but` for some of these. So
+    everybody but a few costs little, where the set of all is there."""
+
+    def __init__(self, hashes: Hashes = _NONE, but: Hashes = _NONE) -> None:
+        self._hashes = hashes
+        self._but = but
 
     def __len__(self) -> int:
-        return len(self._nodes)
+        return len(self._hashes) - len(self._but)
 
-    def __getitem__(self, place):  # type: ignore[no-untyped-def]
-        return self._nodes[place]
+    @property
+    def hashes(self) -> Hashes:
+        """Ascending."""
+        return np.delete(self._hashes, self._hashes.searchsorted(self._but))
+
+    def without(self, hashes: Hashes) -> Nodes:
+        """The rest of them; all of these must be among them."""
+        return Nodes(self._hashes, np.concatenate([self._but, hashes]))
 
 
 class Owners:
@@ -109,16 +119,16 @@ class Placement:
     def __init__(self, chunk_ids: Sequence[ChunkId]) -> None:
         self._per_group = max(1, -(-len(chunk_ids) // GROUPS_MAX))
         self._seeds = np.frombuffer(b"".join(one.raw[:8] for one in chunk_ids), np.uint64)
-        self._near: frozenset[NodeId] = frozenset()
+        self._near = b""
         self._others: Nodes | None = None
         self._owners: Owners | None = None
 
-    def owners(self, near: Iterable[NodeId], others: Nodes) -> Owners:
+    def owners(self, near: Hashes, others: Nodes) -> Owners:
         """Of `near` and `others` (at least one, in any order), which is to claim which chunk."""
-        near = frozenset(near)
-        if self._owners is None or near != self._near or others is not self._others:
-            hashes = np.sort(np.concatenate([hashes_of(near), others.hashes]))
-            self._near, self._others = near, others
+        near_bytes = near.tobytes()
+        if self._owners is None or near_bytes != self._near or others is not self._others:
+            hashes = np.sort(np.concatenate([near, others.hashes]))
+            self._near, self._others = near_bytes, others
             per_group = max(self._per_group, limits.CROWD_RUN_CHUNKS if others else 1)
             seeds = self._seeds[::per_group].tobytes()
             self._owners = _owners(seeds, per_group, hashes.tobytes())

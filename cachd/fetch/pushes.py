@@ -26,6 +26,9 @@ class ExpectedPushes:
         self._claims: dict[int, _Claim] = {}
         self._late = Lateness(settings.late_factor, settings.hedge_s, settings.patience_s_max)
 
+    def __len__(self) -> int:
+        return len(self._claims)
+
     def held_up(self, until_s: float) -> None:
         """This node's own limit made what comes wait until then."""
         self._late.held_up(until_s)

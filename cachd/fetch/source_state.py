@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cachd.fetch.plan import PeerState, PeerView
+from cachd.fetch.view import PeerState
 from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 
@@ -53,17 +53,3 @@ class PeerSourceState(SourceState):
     def usable(self, failures_max: int) -> bool:
         """Neither banned nor given up."""
         return not self.banned and max(self.failures, self.follow_failures) < failures_max
-
-
-def view_of(peer: PeerSourceState, slots: int, now_s: float) -> PeerView:
-    ready = peer.retry_at_s <= now_s
-    return PeerView(
-        peer.address.node_id,
-        peer.state,
-        peer.held,
-        max(0, slots - peer.in_flight) if ready else 0,
-        peer.progressed_s,
-        peer.failing,
-        peer.busy > 0,
-        peer.silent,
-    )

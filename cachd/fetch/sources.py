@@ -19,8 +19,8 @@ from cachd.cache.cache import Cache, OpenChunk
 from cachd.cache.verifier import VerifiedChunk, Verifier, verify
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import LocalCopyGone
-from cachd.fetch.plan import Fixed
 from cachd.fetch.runs import Run, whole_of
+from cachd.fetch.view import Fixed
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable

@@ -7,7 +7,7 @@ stored already by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,23 +18,17 @@ from cachd.cache.cache import Filling
 from cachd.fetch.attempts import Attempt, Attempts
 from cachd.fetch.errors import MissingChunk
 from cachd.fetch.lateness import Lateness
-from cachd.fetch.neighbours import neighbours
 from cachd.fetch.origin_pace import OriginPace
 from cachd.fetch.patience import Patience
-from cachd.fetch.placement import Nodes, Placement
-from cachd.fetch.plan import (
-    Assignment,
-    Fixed,
-    PeerState,
-    Source,
-    SwarmView,
-    Wanted,
-    is_claimer,
-)
+from cachd.fetch.peers import Peers
+from cachd.fetch.placement import Placement
+from cachd.fetch.plan import Assignment, Wanted
 from cachd.fetch.pushes import ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
+from cachd.fetch.roster import Roster
 from cachd.fetch.settings import FetchSettings
-from cachd.fetch.source_state import PeerSourceState, SourceState, view_of
+from cachd.fetch.source_state import PeerSourceState, SourceState
+from cachd.fetch.view import Fixed, PeerState, Source, SwarmView
 from cachd.peer.bitmaps import Mask, Numbers
 from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import ChunkId, NodeId
@@ -56,27 +50,25 @@ class Swarm:
     ) -> None:
         self.manifest = filling.manifest
         self.self_id = self_id
-        self.zone = zone
         self.settings = settings
         self.began_s = now_s
         self.progressed_s = now_s
         self._answered_s: float | None = None
-        self.peers: dict[NodeId, PeerSourceState] = {}
-        self.others = Nodes()
         self.fixed = {source: SourceState() for source in Fixed}
         self.complaints: list[Complaint] = []
         self.chunks = tuple(self.manifest.unique_chunks.values())
+        seed = int.from_bytes(self.manifest.digest.raw[:4])
+        self.peers = Peers(self_id, zone, seed, len(self.chunks), settings.peer_failures_max)
         self.attempts = Attempts(len(self.chunks))
         self.placement = Placement([chunk.id for chunk in self.chunks])
         self.pushes = ExpectedPushes(settings)
         self._late = Lateness(1.0, settings.hedge_s, settings.claim_timeout_s)
         self._patience = Patience(settings)
         self.origin_pace = OriginPace(max(settings.threads, settings.crowd_threads))
-        self._listed: Sequence[PeerAddress] = ()
-        self._chosen: dict[NodeId, PeerAddress] = {}
         self._locations = locations
         missing = {chunk.id for chunk in filling.missing}
         self._lacking = self._mask(lambda chunk: chunk.id in missing)
+        self._none: Mask = np.zeros(len(self.chunks), np.bool_)
         self._local = self._mask(lambda chunk: chunk.id in filling.local)
         self._origin_lacks = self._mask(lambda chunk: chunk.id not in locations)
         self._refused_by_origin: dict[int, str] = {}
@@ -98,7 +90,7 @@ class Swarm:
     def pushing(self) -> bool:
         """Whether nodes push what they bring into the region: where all follow all. Elsewhere a
         chunk is passed on as it is asked for."""
-        return not self.others
+        return not self.peers.others
 
     @property
     def threads(self) -> int:
@@ -121,36 +113,9 @@ class Swarm:
 
     # Peers
 
-    def set_peers(self, addresses: Sequence[PeerAddress], now_s: float) -> list[PeerAddress]:
-        """Take over the list of peers; those that left it are forgotten once nothing is under
-        way with them. Returns those that should not be followed any more."""
-        if addresses != self._listed:
-            self._listed = list(addresses)
-            self._choose({a.node_id: a for a in addresses if a.node_id != self.self_id})
-        listed, left = self._chosen, []
-        for node in list(self.peers):
-            known = self.peers[node]
-            moved = node not in listed or known.address != listed[node]
-            if moved and known.following:
-                left.append(known.address)
-            elif moved and not known.in_flight:
-                del self.peers[node]
-        nothing = np.zeros(len(self.chunks), np.bool_)
-        for node, address in listed.items():
-            if node not in self.peers:
-                self.peers[node] = PeerSourceState(
-                    address=address, held=nothing, progressed_s=now_s
-                )
-        return left
-
-    def _choose(self, listed: dict[NodeId, PeerAddress]) -> None:
-        """Whom to follow."""
-        seed = int.from_bytes(self.manifest.digest.raw[:4])
-        zones = [address.zone for address in listed.values()]
-        chosen = neighbours(self.self_id, list(listed), zones, self.zone, seed)
-        near = set(chosen)
-        self.others = Nodes(node for node in listed if node not in near)
-        self._chosen = {node: listed[node] for node in chosen}
+    def set_peers(self, roster: Roster, now_s: float) -> list[PeerAddress]:
+        """Take over the list of peers. Returns those that should not be followed any more."""
+        return self.peers.set(roster, now_s)
 
     def seen(
         self, node: NodeId, incarnation: int, maps: tuple[Mask, Numbers] | None, now_s: float
@@ -171,8 +136,9 @@ class Swarm:
             self.pushes.promised(node, claimed[self._lacking[claimed]].tolist(), now_s)
             peer.progressed_s = now_s
         if peer.state in _SILENT or not _same(held, peer.held):
+            whole = np.count_nonzero(held) == len(held)
             peer.progressed_s = now_s
-            peer.state = PeerState.COMPLETE if held.all() else PeerState.FILLING
+            peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
 
     # Attempts
@@ -203,7 +169,8 @@ class Swarm:
             self._patience.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
         pusher = self.pushes.came(None, attempt.wanted.number, now_s)
-        return self.peers[pusher].address if pusher in self.peers else None
+        known = None if pusher is None else self.peers.get(pusher)
+        return None if known is None else known.address
 
     def again(self, attempt: Attempt) -> None:
         """The attempt ended without the chunk."""
@@ -269,25 +236,21 @@ class Swarm:
         origin = self.fixed[Fixed.ORIGIN]
         ready = not origin.banned and origin.retry_at_s <= now_s
         patience_s = self._patience_s(now_s)
-        still = [n for n, peer in self.peers.items() if now_s - peer.progressed_s > patience_s]
+        still = self._still(now_s - patience_s)
         return SwarmView(
             now_s=now_s,
             began_s=self.began_s,
             answered_s=self._answered_s,
             self_id=self.self_id,
             chunks=self.chunks,
-            lacking=np.flatnonzero(self._lacking),
+            lacking=self._lacking.nonzero()[0],
             in_flight=self.attempts.flying,
             late=self._late_ones(now_s),
             local=self._local,
-            peers=[
-                view_of(peer, of_one, now_s)
-                for peer in self.peers.values()
-                if peer.usable(self.settings.peer_failures_max)
-            ],
-            others=self.others,
+            peers=self.peers.view(of_one, now_s),
+            others=self.peers.others,
             placement=self.placement,
-            expected=self._expected(now_s, patience_s, still),
+            expected=self._expected(now_s, patience_s, still) if self.pushes else self._none,
             under_way=self.pushes.under_way(now_s, patience_s, still),
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
@@ -311,7 +274,7 @@ class Swarm:
     def _origin_run(self, now_s: float) -> int:
         """How many neighbours in a pack to ask the origin for in one request: several where nobody
         waits for one of them to be passed on, chunks are small, and the origin keeps up."""
-        alone = not self.others and all(p.state is PeerState.WITHOUT for p in self.peers.values())
+        alone = not self.peers.others and self.peers.all_are(PeerState.WITHOUT)
         starting = self.peers and now_s - self.began_s < self.settings.expected_s
         if not alone or starting or self.origin_pace.slowed:
             return 1
@@ -322,6 +285,10 @@ class Swarm:
         at_once = min(self.threads, self.origin_pace.at_once) * run
         free = max(0, at_once - self.fixed[Fixed.ORIGIN].in_flight)
         return free - free % run
+
+    def _still(self, since_s: float) -> Collection[NodeId]:
+        """Who shows no progress, if somebody is to push anything."""
+        return self.peers.still_since(since_s) if self.pushes else ()
 
     def _expected(self, now_s: float, patience_s: float, still: Collection[NodeId]) -> Mask:
         mask = np.zeros(len(self.chunks), np.bool_)
@@ -343,18 +310,15 @@ class Swarm:
         """Some chunk can come from nowhere, so that waiting is in vain."""
         if now_s - self.began_s < self.settings.expected_s:
             return False
-        if self.others:
+        if self.peers.others:
             return False  # what they hold may come by way of peers
-        peers = [p for p in self.peers.values() if p.usable(self.settings.peer_failures_max)]
-        patience_s = self._patience_s(now_s)
-        if any(p.state is PeerState.UNKNOWN or is_claimer(p, now_s, patience_s) for p in peers):
+        peers = self.peers.view(0, now_s)
+        if (peers.unknown | peers.claiming(now_s, self._patience_s(now_s))).any():
             return False
         lost = self._lacking & ~self.attempts.flying
         if not self.fixed[Fixed.ORIGIN].banned:
             lost &= self._origin_lacks
-        for peer in peers:
-            lost &= ~peer.held
-        return bool(lost.any())
+        return bool((lost & ~peers.held.any(axis=0)).any())
 
     def missing_chunks(self) -> list[MissingChunk]:
         """Every chunk that is not there, and why not from each source."""
@@ -378,4 +342,4 @@ class Swarm:
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    return one is other or np.array_equal(one, other)
+    return one is other or one.tobytes() == other.tobytes()

@@ -124,7 +124,7 @@ class Offers:
         than chunks usually take here, which is long where many share a slow link."""
         with self._changed:
             version = self._versions.get(digest)
-            if version is None:
+            if version is None or not version.pushes:
                 return 0
             usual_s = version.push_time.most_s
             since_s = -math.inf

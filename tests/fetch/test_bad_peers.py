@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cachd import limits
+from cachd.fetch.roster import Roster
 from cachd.fetch.swarm import Swarm
 from cachd.peer import protocol
 from cachd.peer.directory import PeerAddress
@@ -84,7 +85,7 @@ def test_a_peer_that_was_started_again_is_given_another_chance(tmp_path: Path) -
     failed."""
     with node(tmp_path / "a", None) as one:
         swarm = Swarm(one.cache.begin(MANIFEST), {}, NodeId("a"), SETTINGS, 0.0)
-    swarm.set_peers([PeerAddress(NODES[0], "127.0.0.1", 1)], 0.0)
+    swarm.set_peers(Roster([PeerAddress(NODES[0], "127.0.0.1", 1)]), 0.0)
     swarm.seen(NODES[0], 7, None, 1.0)
     known = swarm.peers[NODES[0]]
     known.failures, known.retry_at_s = 4, 99.0

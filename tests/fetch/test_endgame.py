@@ -12,7 +12,8 @@ from cachd.fetch.attempts import Attempt, Attempts
 from cachd.fetch.events import ChunkFailed, ChunkStored
 from cachd.fetch.executor import Crew
 from cachd.fetch.lateness import Lateness
-from cachd.fetch.plan import Assignment, Fixed, PeerState, Wanted
+from cachd.fetch.plan import Assignment, Wanted
+from cachd.fetch.view import Fixed, PeerState
 from cachd.peer import protocol
 from cachd.peer.bulk_path import UNBOUNDED
 from cachd.peer.directory import PeerAddress

@@ -6,19 +6,22 @@ from collections import Counter
 
 from cachd import limits
 from cachd.fetch.neighbours import RINGS, neighbours
+from cachd.fetch.roster import Roster
+from cachd.peer.directory import PeerAddress
 from registry_core.domain.identifiers import NodeId
 
 COUNT = 300
 NODES = [NodeId(f"node-{n}") for n in range(COUNT)]
 
 
+def roster_of(nodes: list[NodeId], zone_of: dict[NodeId, str] | None = None) -> Roster:
+    zones = zone_of or {}
+    return Roster(PeerAddress(one, "10.0.0.1", 1, "", zones.get(one, "")) for one in nodes)
+
+
 def graph(zone_of: dict[NodeId, str], nodes: list[NodeId] = NODES) -> dict[NodeId, set[NodeId]]:
-    found = {}
-    for node in nodes:
-        others = [other for other in nodes if other != node]
-        zones = [zone_of.get(other, "") for other in others]
-        found[node] = set(neighbours(node, others, zones, zone_of.get(node, ""), seed=7))
-    return found
+    roster = roster_of(nodes, zone_of)
+    return {node: set(neighbours(node, roster, zone_of.get(node, ""), seed=7)) for node in nodes}
 
 
 def reached(edges: dict[NodeId, set[NodeId]], steps: int) -> set[NodeId]:
@@ -30,7 +33,15 @@ def reached(edges: dict[NodeId, set[NodeId]], steps: int) -> set[NodeId]:
 
 def test_few_follow_all() -> None:
     others = NODES[: limits.PEERS_MAX]
-    assert neighbours(NodeId("self"), others, [""] * len(others), "", 1) == others
+    assert neighbours(NodeId("self"), roster_of(others), "", 1) == others
+    own = NODES[limits.PEERS_MAX]
+    assert neighbours(own, roster_of([*others, own]), "", 1) == others
+
+
+def test_it_is_all_one_whether_a_node_is_listed_itself() -> None:
+    for node in NODES[:20]:
+        without = roster_of([other for other in NODES if other != node])
+        assert neighbours(node, without, "", 1) == neighbours(node, roster_of(NODES), "", 1)
 
 
 def test_in_a_crowd_each_follows_about_as_many_who_follow_it_too() -> None:
@@ -41,8 +52,7 @@ def test_in_a_crowd_each_follows_about_as_many_who_follow_it_too() -> None:
 
 
 def test_another_version_has_other_neighbours() -> None:
-    others = NODES[1:]
-    one, two = (set(neighbours(NODES[0], others, [""] * len(others), "", s)) for s in (1, 2))
+    one, two = (set(neighbours(NODES[0], roster_of(NODES), "", s)) for s in (1, 2))
     assert len(one & two) < RINGS
 
 

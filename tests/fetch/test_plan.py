@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cachd import limits
-from cachd.fetch.placement import GROUPS_MAX, Nodes, Owners, Placement
-from cachd.fetch.plan import Assignment, Fixed, PeerState, PeerView, SwarmView, Wanted, plan
+from cachd.fetch.placement import GROUPS_MAX, Nodes, Owners, Placement, hashes_of
+from cachd.fetch.plan import Assignment, Wanted, plan
 from cachd.fetch.settings import FetchSettings
+from cachd.fetch.view import Fixed, PeerState, PeersView, SwarmView
 from cachd.peer.bitmaps import Mask
 from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Chunk
@@ -35,21 +37,57 @@ NOBODY = Nodes()
 RUN = limits.CROWD_RUN_CHUNKS
 
 
+def nodes_of(nodes: Iterable[NodeId]) -> Nodes:
+    return Nodes(np.sort(hashes_of(nodes)))
+
+
+@dataclass(frozen=True)
+class Peer:
+    node: NodeId
+    state: PeerState
+    held: Mask
+    slots_free: int
+    progressed_s: float
+    failing: bool = False
+    busy: bool = False
+    silent: bool = False
+
+
+def in_columns(peers: Sequence[Peer], chunks: int) -> PeersView:
+    def truths(says: Callable[[Peer], bool]) -> Mask:
+        return np.array([says(peer) for peer in peers], np.bool_)
+
+    nodes = [peer.node for peer in peers]
+    return PeersView(
+        nodes=nodes,
+        hashes=hashes_of(nodes),
+        held=np.array([peer.held for peer in peers], np.bool_).reshape(len(peers), chunks),
+        slots_free=np.array([peer.slots_free for peer in peers], np.intp),
+        progressed_s=np.array([peer.progressed_s for peer in peers], np.float64),
+        unknown=truths(lambda peer: peer.state is PeerState.UNKNOWN),
+        without=truths(lambda peer: peer.state is PeerState.WITHOUT),
+        filling=truths(lambda peer: peer.state is PeerState.FILLING),
+        failing=truths(lambda peer: peer.failing),
+        busy=truths(lambda peer: peer.busy),
+        silent=truths(lambda peer: peer.silent),
+    )
+
+
 def mask(numbers: Iterable[int], count: int = len(CHUNKS)) -> Mask:
     made = np.zeros(count, np.bool_)
     made[list(numbers)] = True
     return made
 
 
-def peer(node: NodeId, *held: int, **changes: Any) -> PeerView:
+def peer(node: NodeId, *held: int, **changes: Any) -> Peer:
     given_ = {"slots_free": 8, "progressed_s": 99.0, "state": PeerState.FILLING}
     whole = changes.get("state") is PeerState.COMPLETE
-    return PeerView(
+    return Peer(
         node=node, held=mask(range(len(CHUNKS)) if whole else held), **{**given_, **changes}
     )
 
 
-def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> SwarmView:
+def view(lacking: int | Iterable[int], *peers: Peer, **changes: Any) -> SwarmView:
     """`lacking`: the first so many chunks, or these. Masks can be given as numbers."""
     given_: dict[str, Any] = {
         "now_s": 100.0,
@@ -60,7 +98,6 @@ def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> Swar
         "in_flight": (),
         "late": {},
         "local": (),
-        "peers": peers,
         "others": NOBODY,
         "placement": OWN,
         "expected": (),
@@ -78,13 +115,14 @@ def view(lacking: int | Iterable[int], *peers: PeerView, **changes: Any) -> Swar
     fields = {**given_, **changes}
     for name in ("in_flight", "local", "expected", "origin_lacks"):
         fields[name] = mask(fields[name], len(fields["chunks"]))
+    fields["peers"] = in_columns(peers, len(fields["chunks"]))
     return SwarmView(lacking=np.array(numbers, np.intp), **fields)
 
 
 def owned(nodes: list[NodeId], node: NodeId, count: int) -> list[int]:
     """Which of the first so many chunks the node is to claim."""
     numbers = np.arange(count)
-    return numbers[OWN.owners(nodes, NOBODY).are(numbers, node)].tolist()
+    return numbers[OWN.owners(hashes_of(nodes), NOBODY).are(numbers, node)].tolist()
 
 
 def planned(seen: SwarmView, seed: int = 1) -> list[Assignment]:
@@ -214,7 +252,7 @@ def test_a_huge_version_is_planned_on_a_sample() -> None:
 def owners_of(count: int, nodes: list[NodeId]) -> list[int]:
     """Of each of so many chunks, the hash of its owner."""
     placement = Placement([wanted(n).chunk.id for n in range(count)])
-    return placement.owners(nodes, NOBODY).of(np.arange(count)).tolist()
+    return placement.owners(hashes_of(nodes), NOBODY).of(np.arange(count)).tolist()
 
 
 def test_shares_are_even_and_mostly_stay_when_a_node_leaves() -> None:
@@ -229,12 +267,12 @@ def test_shares_are_even_and_mostly_stay_when_a_node_leaves() -> None:
 
 def test_it_is_all_one_which_nodes_are_followed() -> None:
     numbers = np.arange(len(CHUNKS))
-    few = OWN.owners(NODES[:1], Nodes(NODES[1:])).of(numbers).tolist()
-    assert OWN.owners(NODES[:3], Nodes(NODES[3:])).of(numbers).tolist() == few
+    few = OWN.owners(hashes_of(NODES[:1]), nodes_of(NODES[1:])).of(numbers).tolist()
+    assert OWN.owners(hashes_of(NODES[:3]), nodes_of(NODES[3:])).of(numbers).tolist() == few
 
 
 def test_in_a_crowd_neighbours_have_one_owner() -> None:
-    owners = OWN.owners(NODES, Nodes([SELF])).of(np.arange(len(CHUNKS)))
+    owners = OWN.owners(hashes_of(NODES), nodes_of([SELF])).of(np.arange(len(CHUNKS)))
     runs = owners.reshape(-1, limits.CROWD_RUN_CHUNKS)
     assert (runs == runs[:, :1]).all()
     assert len(set(runs[:, 0].tolist())) == len(NODES) + 1
@@ -247,7 +285,7 @@ def test_chunks_of_a_huge_version_are_placed_in_groups() -> None:
 
 
 def test_ranks_are_an_order_of_the_nodes() -> None:
-    owners: Owners = OWN.owners(NODES, NOBODY)
+    owners: Owners = OWN.owners(hashes_of(NODES), NOBODY)
     ranks = [owners.ranks(np.arange(128), node).tolist() for node in NODES]
     assert {tuple(sorted(of_chunk)) for of_chunk in zip(*ranks, strict=True)} == {(0, 1, 2, 3)}
 
@@ -310,7 +348,7 @@ def test_who_is_about_to_push_a_late_chunk_is_not_asked_for_it() -> None:
 
 
 def claims_in_a_crowd(
-    lacking: Iterable[int], *peers: PeerView, count: int, **changes: Any
+    lacking: Iterable[int], *peers: Peer, count: int, **changes: Any
 ) -> Counter[int]:
     """How many nodes of a crowd claim each chunk, if all see the same."""
     lacking = set(lacking)
@@ -323,7 +361,7 @@ def claims_in_a_crowd(
                 lacking,
                 *peers,
                 self_id=node,
-                others=Nodes(one for one in crowd if one != node),
+                others=nodes_of(one for one in crowd if one != node),
                 **changes,
             )
         )
@@ -379,7 +417,7 @@ peers_strategy = st.lists(
     seed=st.integers(0, 9),
 )
 def test_rules_that_always_hold(
-    peers: list[PeerView],
+    peers: list[Peer],
     held: list[set[int]],
     local: set[int],
     lacks: set[int],

@@ -10,8 +10,8 @@ import pytest
 from cachd import limits
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.errors import FetchFailed
-from cachd.fetch.plan import Fixed
 from cachd.fetch.runs import runs, whole_of
+from cachd.fetch.view import Fixed
 from registry_core.domain.packs import Location, PackName
 from registry_core.origin.store import Origin
 from tests.cache.versions import make_version, random_bytes
