@@ -304,10 +304,12 @@ class Host:
             self.world.hosts[attempt.source].uploading -= 1  # type: ignore[index]
         self._busy -= 1
         judge(self.swarm, attempt, error, self.world.clock.now_s)
-        self._again()
+        self._again(busy=isinstance(error, PeerBusy))
 
-    def _again(self) -> None:
-        if self.swarm.idling:
+    def _again(self, *, busy: bool = False) -> None:
+        if busy:
+            self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
+        elif self.swarm.idling:
             self._plan_at_s = self.world.clock.now_s
         self._work()
         self._plan_soon()

@@ -39,6 +39,7 @@ from cachd.fetch.view import Fixed
 from cachd.peer.bitmaps import Mask, Numbers, pack, unpack
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import PeerBusy
 from cachd.peer.offers import Offers
 from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
@@ -249,7 +250,10 @@ class _Coordinator:
                 self._plan_if_idling(now_s)
             case ChunkFailed(attempt, error):
                 judge(swarm, attempt, error, now_s)
-                self._plan_if_idling(now_s)
+                if isinstance(error, PeerBusy):  # who else holds it is likely to be busy too
+                    self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
+                else:
+                    self._plan_if_idling(now_s)
             case ChunkPushed(address, number):
                 swarm.pushed(address.node_id, number, now_s)
             case PeerTold(address, incarnation, maps):
