@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 
 import numpy as np
 from blake3 import blake3
@@ -104,7 +105,8 @@ def simulate_regions(
         clock.after(longest_s / _TOLD, tell)
 
     clock.after(longest_s / _TOLD, tell)
-    clock.run(lambda: not any(r.world.running for r in made), limit_s=100 * longest_s)
+    running, worlds = attrgetter("running"), [region.world for region in made]
+    clock.run(lambda: not any(map(running, worlds)), limit_s=100 * longest_s)
     return [region.outcome() for region in made]
 
 

@@ -54,9 +54,10 @@ class Nodes:
     def __init__(self, hashes: Hashes = _NONE, but: Hashes = _NONE) -> None:
         self._hashes = hashes
         self._but = but
+        self._count = len(hashes) - len(but)
 
     def __len__(self) -> int:
-        return len(self._hashes) - len(self._but)
+        return self._count
 
     @property
     def hashes(self) -> Hashes:

@@ -251,7 +251,7 @@ class Swarm:
             others=self.peers.others,
             placement=self.placement,
             expected=self._expected(now_s, patience_s, still) if self.pushes else self._none,
-            under_way=self.pushes.under_way(now_s, patience_s, still),
+            under_way=self.pushes.under_way(now_s, patience_s, still) if self.pushes else {},
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
