@@ -97,6 +97,8 @@ class Lab:
             _in(f"{self._prefix}-{switch}", "ip", "link", "set", "br0", "up")
         for host in range(self.hosts):
             self._attach(host, f"{self._prefix}-{switches[self.region(host)]}")
+        for host in range(self.hosts):
+            self._introduce(host)
         if rates.between:
             first, other = (f"{self._prefix}-{switch}" for switch in switches)
             _in(first, *f"ip link add t0 type veth peer name t0 netns {other}".split())
@@ -109,6 +111,7 @@ class Lab:
         _ip("netns", "add", name)
         _in(switch, "ip", "link", "add", port, "type", "veth", "peer", "name", "e0", "netns", name)
         _in(switch, "ip", "link", "set", port, "master", "br0", "up")
+        _in(name, "ip", "link", "set", "e0", "address", _hardware_address(host))
         _in(name, "ip", "addr", "add", f"{self.address(host)}/16", "dev", "e0")
         _in(name, "ip", "link", "set", "e0", "up")
         _in(name, "ip", "link", "set", "lo", "up")
@@ -116,6 +119,20 @@ class Lab:
         rate = self._rates.slow if host in self._rates.slow_hosts else self._rates.link
         _shape(name, "e0", rate)
         _shape(switch, port, rate)
+
+    def _introduce(self, host: int) -> None:
+        """To all others, for good: hosts of all namespaces share one table of neighbours that they
+        found by asking (arp(7), gc_thresh3: 1,024), and 32 hosts would overflow it."""
+        lines = [
+            f"neigh replace {self.address(other)} lladdr {_hardware_address(other)} dev e0 "
+            "nud permanent"
+            for other in range(self.hosts)
+            if other != host
+        ]
+        subprocess.run(
+            ["ip", "-netns", self._host(host), "-batch", "-"],
+            input="\n".join(lines), text=True, check=True, capture_output=True,
+        )  # fmt: skip
 
     # Faults
 
@@ -166,6 +183,10 @@ class Lab:
                     if Path(f"/proc/{pid}").exists():
                         subprocess.run(["kill", "-9", pid], check=False, capture_output=True)
                 _ip("netns", "del", name)
+
+
+def _hardware_address(host: int) -> str:
+    return f"02:00:0a:4d:{(host + 1) >> 8:02x}:{(host + 1) & 255:02x}"
 
 
 def _shape(namespace: str, device: str, rate: str) -> None:

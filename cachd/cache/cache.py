@@ -26,6 +26,7 @@ from cachd.cache import audit, publish
 from cachd.cache.adopt import adopt
 from cachd.cache.documents import DocumentFiles, DocumentKind, Documents
 from cachd.cache.errors import CacheLocked, disk_errors
+from cachd.cache.held_bitmaps import HeldBitmaps
 from cachd.cache.index import Index, Place, StoredFile
 from cachd.cache.layout import Layout, is_file, remove_tree, sync_folder
 from cachd.cache.leftovers import Leftovers
@@ -73,7 +74,7 @@ class Cache:
         self._changing = threading.Lock()
         self._documents = DocumentFiles(self._layout)
         self._index = Index()
-        self._bitmaps: dict[Digest, tuple[int, bytes]] = {}
+        self._bitmaps = HeldBitmaps(self._index)
         self.space: Final = Space(self._layout, quota)
         self._storing = Storing(self._layout, self._index, self._lock, self.space)
         found = recover(self._layout, self._documents, self._index, self.space)
@@ -241,13 +242,7 @@ class Cache:
         version is not known here. Bits are set from the first verified chunk on."""
         with self._lock:
             manifest = self._manifests.get(digest)
-            if manifest is None:
-                return None
-            changes, bitmap = self._bitmaps.get(digest, (-1, b""))
-            if changes != self._index.changes:
-                bitmap = self._index.bitmap(manifest)
-                self._bitmaps[digest] = (self._index.changes, bitmap)
-            return bitmap
+            return None if manifest is None else self._bitmaps.of(manifest)
 
     def condemn(self, chunk_id: ChunkId) -> None:
         """The bytes held of this chunk turned out damaged: the files that hold them are no source
@@ -356,7 +351,7 @@ class Cache:
                     remove_tree(aside)
             with self._lock:
                 manifest = self._manifests.pop(digest, None)
-                self._bitmaps.pop(digest, None)
+                self._bitmaps.forget(digest)
                 needed = {f.chunk_root for m in self._manifests.values() for f in m.files}
             self._strays.discard(digest)
             self._documents.remove(digest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from cachd import limits
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 
@@ -52,8 +53,10 @@ class Index:
         self._files: dict[bytes, StoredFile] = {}
         self._holding: dict[ChunkId, list[Place]] = {}
         self._wanting: dict[ChunkId, list[Place]] = {}
-        self.changes = 0
-        """Grows whenever what is held changes."""
+        self.gained: list[ChunkId] = []
+        """What came to be held chunk by chunk, in order, since `generation` grew."""
+        self.generation = 0
+        """Grows whenever what is held changes otherwise."""
 
     def file(self, chunk_root: bytes) -> StoredFile | None:
         return self._files.get(chunk_root)
@@ -71,7 +74,7 @@ class Index:
         for place in _places(stored):
             side = self._holding if stored.have[place.position] else self._wanting
             side.setdefault(place.chunk.id, []).append(place)
-        self.changes += 1
+        self._begin_generation()
 
     def remove(self, stored: StoredFile) -> None:
         stored.gone = True
@@ -81,7 +84,7 @@ class Index:
                 left = [place for place in side.pop(chunk_id, ()) if place.stored is not stored]
                 if left:
                     side[chunk_id] = left
-        self.changes += 1
+        self._begin_generation()
 
     def holding(self, chunk_id: ChunkId) -> Place | None:
         """One place that holds the chunk; a complete file rather than one being filled."""
@@ -104,7 +107,13 @@ class Index:
             if id(place) in done:
                 place.stored.have[place.position] = 1
                 self._holding.setdefault(chunk_id, []).append(place)
-        self.changes += 1
+        self.gained.append(chunk_id)
+        if len(self.gained) > limits.GAINED_MAX:
+            self._begin_generation()
+
+    def _begin_generation(self) -> None:
+        self.generation += 1
+        self.gained = []
 
     def missing(self, manifest: Manifest) -> dict[ChunkId, Chunk]:
         """The chunks that files of this version still want, in the order of the files."""
@@ -119,14 +128,6 @@ class Index:
                     if not there
                 )
         return wanted
-
-    def bitmap(self, manifest: Manifest) -> bytes:
-        """One bit per unique chunk, least significant first: 1 where some place holds it."""
-        bits = bytearray((len(manifest.unique_chunks) + 7) // 8)
-        for number, chunk_id in enumerate(manifest.unique_chunks):
-            if chunk_id in self._holding:
-                bits[number >> 3] |= 1 << (number & 7)
-        return bytes(bits)
 
 
 def _places(stored: StoredFile) -> Iterator[Place]:

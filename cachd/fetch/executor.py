@@ -65,7 +65,7 @@ class Crew:
 
     def moved_s(self) -> Mapping[NodeId, float]:
         """By peer: when a part of a chunk that it pushes last came."""
-        return self._followers.moved_s.copy()
+        return self._followers.moved_s()
 
     def fetch(self, run: Run, threads: int) -> None:
         """Have it done by one of so many threads."""

@@ -16,7 +16,6 @@ from typing import Final
 
 import numpy as np
 
-from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.errors import FetchCancelled, FetchFailed
@@ -29,7 +28,7 @@ from cachd.fetch.events import (
     PeerTold,
 )
 from cachd.fetch.executor import Crew
-from cachd.fetch.plan import plan
+from cachd.fetch.plan import plan, push_backlog_max
 from cachd.fetch.report import FetchReport, Progress
 from cachd.fetch.roster import Roster
 from cachd.fetch.runs import runs
@@ -53,6 +52,8 @@ TICK_S: Final = 0.05
 """The longest time between two looks at `cancel`."""
 IDLE_PLAN_S: Final = 0.1
 """The same after a plan that found nothing to do, unless something happens that may change that."""
+_IDLE_PLAN_SHARE: Final = 1 / 200
+"""Of the time, for which plans that find nothing take a processor: longer ones come more seldom."""
 PLAN_S: Final = 0.02
 """Between two plans while nothing of what this node asked for has ended."""
 _WAITING_TICK_S: Final = 0.025
@@ -199,17 +200,19 @@ class _Coordinator:
         if now_s < self._plan_at_s and not self._behind_in_pushing:
             return
         backlog = self._offers.backlog(self._swarm.manifest.digest)
-        behind = backlog >= limits.PUSH_BACKLOG_MAX
+        behind = backlog >= push_backlog_max(self._swarm.nodes)
         if now_s < self._plan_at_s and behind:
             return
         self._waiting, self._behind_in_pushing = False, behind
         for node, moved_s in self._crew.moved_s().items():
             if moved_s > self._planned_s:
                 self._swarm.moved(node, moved_s)
+        began_s = time.thread_time()
         view = self._swarm.view(now_s, backlog)
         assignments = plan(view, self._settings, self._rng)
+        idle_s = max(IDLE_PLAN_S, (time.thread_time() - began_s) / _IDLE_PLAN_SHARE)
         self._planned_s = now_s
-        self._plan_at_s = now_s + (PLAN_S if assignments else IDLE_PLAN_S)
+        self._plan_at_s = now_s + (PLAN_S if assignments else idle_s)
         attempts = [self._swarm.begin(assignment, now_s) for assignment in assignments]
         if attempts:
             claims = pack(self._swarm.attempts.from_origin())

@@ -1,48 +1,30 @@
-"""Following peers: a thread for each, which hears what the peer holds and takes what it pushes.
+"""Following peers: what they hold, and the chunks that they push.
 
-Pushed chunks are verified and stored here as they come; the coordinator is told afterwards. A chunk
-that is there already is read and forgotten. Buffers are few and shared, so that memory does not
-grow with the number of peers: who finds none waits, and TCP lets the peer wait too.
+A connection is made in a thread of its own, since that may wait; then one of a few loops hears it,
+beside others (`hear_loop`). What comes is told to the coordinator as events.
 """
 
 from __future__ import annotations
 
-import mmap
-import queue
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from itertools import cycle
 
 from cachd import limits
 from cachd.cache.cache import Cache
-from cachd.cache.verifier import Verifier
-from cachd.fetch.events import ChunkPushed, Event, PeerSilent, PeerTold
-from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
+from cachd.fetch.events import Event, PeerSilent
+from cachd.fetch.hear_loop import FollowedPeer, HearLoop
+from cachd.fetch.incoming import Incoming
+from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import PeerMisbehaved, PeerUnreachable
+from cachd.peer.errors import PeerUnreachable
 from cachd.peer.intake import Intake
-from registry_core.domain.identifiers import Digest, NodeId
-from registry_core.domain.manifest import Chunk, Manifest
-
-
-class Buffers:
-    """At most so many of `size` bytes, made when they are first needed."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._free: queue.LifoQueue[memoryview | None] = queue.LifoQueue()
-        for _ in range(max(1, min(limits.PUSHES_AT_ONCE, limits.OUTSTANDING_MAX // size))):
-            self._free.put(None)
-
-    def take(self) -> memoryview:
-        return self._free.get() or memoryview(mmap.mmap(-1, self._size))
-
-    def give_back(self, buffer: memoryview) -> None:
-        self._free.put(buffer)
+from registry_core.domain.identifiers import NodeId
+from registry_core.domain.manifest import Manifest
 
 
 class Followers:
-    """The threads. `follow` begins one, which ends with the peer, an error, or `cut`."""
+    """`follow` begins with one peer, which ends with an error or `cut`, and is told then."""
 
     def __init__(
         self,
@@ -54,27 +36,33 @@ class Followers:
         intake: Intake,
     ) -> None:
         self._cache = cache
-        self._digest: Digest = manifest.digest
-        self._chunks: Sequence[Chunk] = list(manifest.unique_chunks.values())
+        self._manifest = manifest
         self._incarnation = incarnation
         self._tell = tell
         self._prepare = prepare
         self._intake = intake
-        self._buffers = Buffers(max(chunk.length for chunk in self._chunks))
+        self._incoming = Incoming(cache, manifest, intake)
         self._lock = threading.Lock()  # guards the three below
         self._open: dict[PeerAddress, PeerConnection] = {}
-        self._threads: list[threading.Thread] = []
+        self._connecting: set[threading.Thread] = set()
         self._stopping = False
-        self.moved_s: dict[NodeId, float] = {}
-        """By peer: when a part of a chunk last came. Each thread writes but its own."""
+        self._loops = [
+            HearLoop(self._incoming, intake, tell, self._ended, prepare)
+            for _ in range(limits.HEAR_LOOPS)
+        ]
+        self._next_loop = cycle(self._loops)
 
     def follow(self, address: PeerAddress) -> None:
         thread = threading.Thread(
-            target=self._run, args=(address,), name="cachd-follow", daemon=True
+            target=self._connect, args=(address,), name="cachd-follow", daemon=True
         )
         with self._lock:
-            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+            self._connecting.add(thread)
             thread.start()
+
+    def moved_s(self) -> Mapping[NodeId, float]:
+        """By peer: when a part of a chunk that it pushes last came."""
+        return self._incoming.moved_s.copy()
 
     def cut(self, address: PeerAddress) -> None:
         """End following this peer soon; it is told as any other end."""
@@ -96,25 +84,30 @@ class Followers:
             self._stopping = True
             for connection in self._open.values():
                 connection.cut()
-            threads = list(self._threads)
-        for thread in threads:
+            connecting = list(self._connecting)
+        for thread in connecting:
             thread.join()
+        for loop in self._loops:
+            loop.stop()
 
-    def _run(self, address: PeerAddress) -> None:
+    def _connect(self, address: PeerAddress) -> None:
         self._prepare()
         try:
-            with PeerConnection(
-                address, incarnation=self._incarnation, intake=self._intake
-            ) as peer:
+            peer = PeerConnection(address, incarnation=self._incarnation, intake=self._intake)
+            try:
                 self._keep(address, peer)
-                peer.follow(self._digest, self._cache.have(self._digest) or b"")
-                while True:
-                    self._hear(address, peer)
+                peer.follow(self._manifest.digest, self._cache.have(self._manifest.digest) or b"")
+                chunks = len(self._manifest.unique_chunks)
+                with self._lock:
+                    next(self._next_loop).add(FollowedPeer(peer, chunks))
+            except BaseException:
+                peer.close()
+                raise
         except Exception as error:  # handed to the coordinator, which judges it
-            self._tell(PeerSilent(address, error))
+            self._ended(address, error)
         finally:
             with self._lock:
-                self._open.pop(address, None)
+                self._connecting.discard(threading.current_thread())
 
     def _keep(self, address: PeerAddress, peer: PeerConnection) -> None:
         with self._lock:
@@ -122,43 +115,7 @@ class Followers:
                 raise PeerUnreachable("the fetch is being stopped")
             self._open[address] = peer
 
-    def _hear(self, address: PeerAddress, peer: PeerConnection) -> None:
-        message = peer.hear(len(self._chunks))
-        match message:
-            case Maps(held, claimed):
-                self._tell(PeerTold(address, peer.incarnation, (held, claimed)))
-            case Quiet(known):
-                if not known:
-                    self._tell(PeerTold(address, peer.incarnation, None))
-            case Unit():
-                self._take(address, peer, message)
-
-    def _watched(self, address: PeerAddress, verifier: Verifier) -> Callable[[int], None]:
-        """Takes note of each step that is worth it, so that a trickle is none."""
-        next_step = limits.PROGRESS_STEP
-
-        def advance(filled: int) -> None:
-            nonlocal next_step
-            verifier.advance(filled)
-            if filled >= next_step:
-                next_step = filled + limits.PROGRESS_STEP
-                self.moved_s[address.node_id] = time.monotonic()
-
-        return advance
-
-    def _take(self, address: PeerAddress, peer: PeerConnection, unit: Unit) -> None:
-        chunk = self._chunks[unit.number] if unit.number < len(self._chunks) else None
-        if chunk is None or chunk.length != unit.length:
-            raise PeerMisbehaved(
-                f"peer {address} pushes chunk {unit.number} with {unit.length} bytes, which this "
-                "version does not have"
-            )
-        buffer = self._buffers.take()
-        try:
-            verifier = Verifier(chunk, buffer)
-            with self._intake.transfer():
-                peer.receive_unit(buffer[: unit.length], self._watched(address, verifier))
-            self._cache.store(verifier.finish())
-        finally:
-            self._buffers.give_back(buffer)
-        self._tell(ChunkPushed(address, unit.number))
+    def _ended(self, address: PeerAddress, error: Exception) -> None:
+        with self._lock:
+            self._open.pop(address, None)
+        self._tell(PeerSilent(address, error))

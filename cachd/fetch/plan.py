@@ -65,6 +65,17 @@ def plan(view: SwarmView, settings: FetchSettings, rng: np.random.Generator) -> 
     return made
 
 
+def share_at_once(nodes: int) -> int:
+    """How many chunks one of so many nodes asks the origin for at once."""
+    return max(1, limits.ORIGIN_AT_ONCE // nodes)
+
+
+def push_backlog_max(nodes: int) -> int:
+    """Chunks still to be pushed at which one of so many nodes claims no more: what the origin gives
+    at once, which comes at once, and one more. Where there are many, one goes and one waits."""
+    return 1 + share_at_once(nodes)
+
+
 def _wishes(
     view: SwarmView, settings: FetchSettings, rng: np.random.Generator
 ) -> Iterator[tuple[int, Source]]:
@@ -177,9 +188,8 @@ def _claims(
         return []
     claimers = _claimers(view, settings)
     count = 1 + int(np.count_nonzero(claimers)) + len(view.others)
-    at_once = max(1, limits.ORIGIN_AT_ONCE // count) * view.origin_run
-    slots = min(view.origin_slots, at_once - view.origin_in_flight)
-    behind_in_pushing = view.push_backlog >= limits.PUSH_BACKLOG_MAX and not view.stalled
+    slots = min(view.origin_slots, share_at_once(count) * view.origin_run - view.origin_in_flight)
+    behind_in_pushing = view.push_backlog >= push_backlog_max(count) and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
         return []
     open_now = unheld[~view.origin_lacks[unheld]]
@@ -193,11 +203,22 @@ def _claims(
         ours = np.where(np.isin(open_now, given_up), sound.are(open_now, view.self_id), ours)
     if np.count_nonzero(turns):
         ours |= owners.ranks(open_now, view.self_id) < np.where(turns > 0, 4**turns, 0)
-    claimed: list[int] = open_now[ours][:slots].tolist()
+    claimed: list[int] = _surest_first(view, open_now[ours], claimers)[:slots].tolist()
     if len(claimed) < slots and not (view.push_backlog or view.others):
         to_help = owners.to_help(open_now[~ours], view.self_id)
         claimed.extend(to_help[-1:].tolist())
     return claimed
+
+
+def _surest_first(view: SwarmView, ours: Numbers, claimers: Mask) -> Numbers:
+    """Of what is this node's to claim, first what would be if all claimed that may be about to: a
+    node that has yet to hear of others would claim what they do."""
+    peers = view.peers
+    possible = (peers.unknown | peers.without | peers.filling) & ~peers.silent
+    if view.others or not np.count_nonzero(possible & ~claimers):
+        return ours
+    sure = _owners(view, possible).are(ours, view.self_id)
+    return np.concatenate([ours[sure], ours[~sure]])
 
 
 def _owners(view: SwarmView, claimers: Mask) -> Owners:

@@ -24,6 +24,8 @@ class _Claim:
 class ExpectedPushes:
     def __init__(self, settings: FetchSettings) -> None:
         self._claims: dict[int, _Claim] = {}
+        self._of: dict[NodeId, set[int]] = {}
+        """By node: the numbers of its claims among them."""
         self._late = Lateness(settings.late_factor, settings.hedge_s, settings.patience_s_max)
 
     def __len__(self) -> int:
@@ -35,19 +37,21 @@ class ExpectedPushes:
 
     def promised(self, node: NodeId, numbers: Collection[int], now_s: float) -> None:
         """All that this peer is going to push, as it says now."""
-        self._claims = {
-            number: claim
-            for number, claim in self._claims.items()
-            if claim.node != node or number in numbers
-        }
+        mine = self._of.setdefault(node, set())
+        for number in mine.difference(numbers):
+            mine.discard(number)
+            del self._claims[number]
         for number in numbers:
-            self._claims.setdefault(number, _Claim(node, now_s))
+            if number not in self._claims:
+                mine.add(number)
+                self._claims[number] = _Claim(node, now_s)
 
     def came(self, node: NodeId | None, number: int, now_s: float) -> NodeId | None:
         """The chunk came from `node` (None: no peer). Returns who else is about to push it."""
         claim = self._claims.pop(number, None)
         if claim is None:
             return None
+        self._of[claim.node].discard(number)
         if claim.node != node:
             return claim.node
         self._late.took(now_s - claim.at_s)
@@ -55,7 +59,8 @@ class ExpectedPushes:
 
     def gone(self, node: NodeId) -> None:
         """Nothing comes from this peer any more."""
-        self._claims = {n: claim for n, claim in self._claims.items() if claim.node != node}
+        for number in self._of.pop(node, ()):
+            del self._claims[number]
 
     def expected(
         self, now_s: float, patience_s: float, still: Collection[NodeId] = ()

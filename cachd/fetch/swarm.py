@@ -87,6 +87,11 @@ class Swarm:
         return not self._bytes_left
 
     @property
+    def nodes(self) -> int:
+        """How many there are, this one included."""
+        return 1 + len(self.peers) + len(self.peers.others)
+
+    @property
     def pushing(self) -> bool:
         """Whether nodes push what they bring into the region: where all follow all. Elsewhere a
         chunk is passed on as it is asked for."""

@@ -14,8 +14,7 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import TracebackType
 
 from cachd import limits
@@ -31,6 +30,7 @@ from cachd.peer.errors import (
     PeerUnreachable,
 )
 from cachd.peer.intake import Intake
+from cachd.peer.progress_window import ProgressWindow
 from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Request, Status
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk
@@ -44,32 +44,6 @@ def _ignore(_: int) -> None:
 
 def _no_limit(_: int) -> float:
     return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """Bitmaps over the version's distinct chunks: held, and being taken from the origin."""
-
-    held: bytes
-    claimed: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """The peer pushes this chunk."""
-
-    number: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """The peer lives. `known`: whether it knows the version, or is yet to begin with it."""
-
-    known: bool
-
-
-Message = Maps | Unit | Quiet
 
 
 class PeerConnection:
@@ -135,7 +109,7 @@ class PeerConnection:
     ) -> None:
         """The whole chunk into `buffer`; `on_slice` is told how many bytes are there, as they
         come."""
-        with self._exchange():
+        with self.exchange():
             length = self._ask(GetChunk(chunk.id, 0, chunk.length))
             if length != chunk.length:
                 raise PeerMisbehaved(
@@ -146,15 +120,15 @@ class PeerConnection:
 
     def follow(self, digest: Digest, held: bytes) -> None:
         """Ask to be told what the peer holds of a version, and to be sent what it brings in, other
-        than what `held` (a bitmap) names. From here on use `hear`."""
+        than what `held` (a bitmap) names. From here on, a `Hearing` takes what comes."""
         self.tell_held(0, held)  # first, or the peer would begin to push what is here
-        with self._exchange():
+        with self.exchange():
             self._socket.sendall(protocol.encode_request(Follow(digest)))
 
     def tell_held(self, first: int, held: bytes) -> None:
         """The chunks of the bitmap from number `first` on need not be sent any more."""
         step = protocol.HELD_BITMAP_MAX
-        with self._exchange():
+        with self.exchange():
             for start in range(0, len(held), step):
                 part = held[start : start + step]
                 if any(part):
@@ -168,33 +142,35 @@ class PeerConnection:
         with contextlib.suppress(OSError):
             self._socket.send(protocol.encode_request(held), socket.MSG_DONTWAIT)
 
-    def hear(self, chunks: int) -> Message:
-        """The next message about a version of `chunks` distinct chunks. Of a `Unit`, the bytes
-        follow: take them by `receive_unit` at once."""
-        with self._exchange():
-            status, length = protocol.decode_response_header(self._receive_patiently())
-            size = (chunks + 7) // 8
-            match status:
-                case Status.QUIET | Status.NOT_FOUND if not length:
-                    return Quiet(known=status is Status.QUIET)
-                case Status.MAPS if length == 2 * size:
-                    both = self._receive(length)
-                    return Maps(both[:size], both[size:])
-                case Status.UNIT if length > protocol.NUMBER_BYTES:
-                    number = protocol.decode_number(self._receive(protocol.NUMBER_BYTES))
-                    return Unit(number, length - protocol.NUMBER_BYTES)
-            raise PeerMisbehaved(
-                f"peer {self.address} sends {status.name} of {length} bytes to a follower"
-            )
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
-    def receive_unit(self, buffer: memoryview, on_slice: Callable[[int], None] = _ignore) -> None:
-        """The bytes of the unit just heard of: as many as `buffer` has."""
-        with self._exchange():
-            self._receive_into(buffer, on_slice, self._intake.take)
+    def receive_now(self, view: memoryview) -> int:
+        """As many bytes into `view` as are there, at most all of it; 0 if none is."""
+        try:
+            count = self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+        if not count:
+            raise PeerUnreachable(f"peer {self.address} ended the connection")
+        return count
+
+    def require_progress(self, window: ProgressWindow, now_s: float, filled: int) -> None:
+        """PeerTooSlow if a transfer, of which so many bytes are there, brings too little."""
+        brought = window.brought(now_s, filled)
+        if brought is not None and brought < self._intake.least_bytes:
+            raise PeerTooSlow(f"peer {self.address} sent {brought} bytes in {window.seconds:g} s")
+
+    def wake_at(self, count: int) -> None:
+        """A poller sees this connection once so many bytes are there. A thread that is woken for
+        every packet does little else on a slow link."""
+        if count != self._wakes_at:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+            self._wakes_at = count
 
     def document(self, digest: Digest, kind: DocumentKind, *, bytes_max: int) -> bytes:
         """The document, unverified. Memory grows only with what has arrived."""
-        with self._exchange():
+        with self.exchange():
             length = self._ask(GetDocument(digest, kind))
             if length > bytes_max:
                 raise PeerMisbehaved(
@@ -205,18 +181,16 @@ class PeerConnection:
                 data += self._receive(min(limits.DOCUMENT_STEP, length - len(data)), bulk=True)
         return bytes(data)
 
-    @contextlib.contextmanager
-    def _exchange(self) -> Iterator[None]:
+    def exchange(self) -> _Exchange:
         """One request and its answer: errors translated, a broken connection closed."""
-        try:
-            yield
-        except BaseException as error:
-            translated = self._translated(error)
-            if not isinstance(translated, PeerError) or translated.broken:
-                self.close()
-            if translated is error:
-                raise
-            raise translated from error
+        return _Exchange(self)
+
+    def spoilt(self, error: BaseException) -> BaseException:
+        """What an exchange ended by; the connection is closed unless it is as good as before."""
+        translated = self._translated(error)
+        if not isinstance(translated, PeerError) or translated.broken:
+            self.close()
+        return translated
 
     def _prepare(self, receive_timeout_s: float) -> None:
         # Timeouts of the socket itself rather than of Python: no poll before each call.
@@ -241,23 +215,6 @@ class PeerConnection:
             raise PeerLacks(f"peer {self.address} does not have it")
         raise PeerMisbehaved(f"peer {self.address} refuses a request as malformed")
 
-    def _receive_patiently(self) -> bytes:
-        """The head of the next message, for which a follower waits longer than for an answer."""
-        deadline_s = time.monotonic() + limits.SILENCE_S_MAX
-        while True:
-            self._wait_for(protocol.HEADER_BYTES)
-            try:
-                data = self._socket.recv(protocol.HEADER_BYTES, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                if time.monotonic() < deadline_s:
-                    continue
-                raise PeerTooSlow(f"peer {self.address} has fallen silent") from None
-            if len(data) == protocol.HEADER_BYTES:
-                return data
-            if not data:
-                raise PeerUnreachable(f"peer {self.address} ended the connection")
-            return data + self._receive(protocol.HEADER_BYTES - len(data))
-
     def _receive(self, count: int, *, bulk: bool = False) -> bytes:
         data = bytearray(count)
         self._receive_into(memoryview(data), _ignore, self._intake.take if bulk else _no_limit)
@@ -268,38 +225,21 @@ class PeerConnection:
     ) -> None:
         """`take` is told of each step, and waits for this node's limit."""
         filled, total = 0, len(buffer)
-        window_began_s, window_filled = time.monotonic(), 0
+        window = ProgressWindow(self._window_s, time.monotonic())
         step = self._intake.step_bytes(limits.RECEIVE_STEP)
         while filled < total:
             piece = buffer[filled : filled + step]
             self._wait_for(len(piece))
-            try:
-                count = self._socket.recv_into(piece, 0, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                count = -1  # the receive timeout: nothing came
-            if not count:
-                raise PeerUnreachable(
-                    f"peer {self.address} ended the connection after {filled} of {total} bytes"
-                )
-            if count > 0:
+            count = self.receive_now(piece)
+            if count:
                 filled += count
                 on_slice(filled)
-                window_began_s += take(count)
-            now = time.monotonic()
-            if now - window_began_s > self._window_s:
-                if filled - window_filled < self._intake.least_bytes:
-                    raise PeerTooSlow(
-                        f"peer {self.address} sent {filled - window_filled} bytes in "
-                        f"{self._window_s:g} s"
-                    )
-                window_began_s, window_filled = now, filled
+                window.held_up(take(count))
+            self.require_progress(window, time.monotonic(), filled)
 
     def _wait_for(self, count: int) -> None:
-        """Until so many bytes are there, or the receive timeout. A thread that is woken for every
-        packet does little else on a slow link."""
-        if count != self._wakes_at:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._wakes_at = count
+        """Until so many bytes are there, or the receive timeout."""
+        self.wake_at(count)
         self._poller.poll(self._receive_timeout_ms)
 
     def _translated(self, error: BaseException) -> BaseException:
@@ -312,3 +252,26 @@ class PeerConnection:
                 return PeerUnreachable(f"peer {self.address}: {error.strerror or error}")
             case _:
                 return error
+
+
+class _Exchange:
+    """A class rather than a generator: there are several for each step of a chunk."""
+
+    __slots__ = ("_peer",)
+
+    def __init__(self, peer: PeerConnection) -> None:
+        self._peer = peer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            translated = self._peer.spoilt(error)
+            if translated is not error:
+                raise translated from error

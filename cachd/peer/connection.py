@@ -1,7 +1,8 @@
 """One accepted connection of the peer server.
 
-A connection belongs to its own thread; only `cut`, `progressed_s` and `answering` are for the
-watch thread. It ends with the peer's end of stream, an error, a malformed header, or a cut.
+A connection belongs to its own thread, and from `feed` on to that of the `FeedLoop`; only `cut`,
+`progressed_s` and `answering` are for the watch thread. It ends with the peer's end of stream, an
+error, a malformed header, or a cut.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import socket
 import time
 
-from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
 from cachd.peer.feed import Feed, HeldThere
@@ -40,8 +40,14 @@ class ServedConnection:
         self._held_there = HeldThere()
         self._incarnation = incarnation
         self._traffic = traffic
-        self.progressed_s = time.monotonic()
+        self._progressed_s = time.monotonic()
+        self._fed: Feed | None = None
         self.answering = False
+
+    @property
+    def progressed_s(self) -> float:
+        """When the peer last took or gave something."""
+        return self._fed.progressed_s if self._fed is not None else self._progressed_s
 
     def cut(self) -> None:
         """Wake the connection's thread and make it end. From any thread."""
@@ -51,8 +57,8 @@ class ServedConnection:
     def close(self) -> None:
         self._socket.close()
 
-    def serve(self) -> None:
-        """Answer until the peer goes."""
+    def serve(self) -> Digest | None:
+        """Answer until the peer goes, or follows a version: then `feed` it."""
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._traffic.congestion.apply(self._socket)  # a route's would come before a listener's
@@ -63,42 +69,36 @@ class ServedConnection:
                 kind, length = protocol.decode_request_header(header)
                 payload = self._receive(length)
                 self.answering = True
-                self._answer(kind, payload)
+                followed = self._answer(kind, payload)
+                if followed is not None:
+                    return followed
                 self.answering = False
         except (_Gone, Malformed, OSError):
-            pass  # the peer sees the end of the stream and tells its own side
+            return None  # the peer sees the end of the stream and tells its own side
 
-    def _answer(self, kind: int, payload: bytes) -> None:
+    def _answer(self, kind: int, payload: bytes) -> Digest | None:
         try:
             request = protocol.decode_request(kind, payload)
         except Malformed:
-            return self._refuse(Status.BAD_REQUEST)
+            self._refuse(Status.BAD_REQUEST)
+            return None
         match request:
             case GetChunk():
-                return self._give_chunk(request)
+                self._give_chunk(request)
             case Follow(digest):
-                return self._feed(digest)
+                return digest
             case GetDocument():
-                return self._give_document(request)
+                self._give_document(request)
             case Held():
-                return self._held_there.note(request)
+                self._held_there.note(request)
+        return None
 
-    def _feed(self, digest: Digest) -> None:
+    def feed(self, digest: Digest) -> Feed:
         """For the rest of the connection."""
-
-        def send_file(head: bytes, found: OpenChunk) -> None:
-            self._send_file(head, found)
-            self._traffic.add(found.length)
-
-        segment = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-        room = max(limits.FEED_SEND_BUFFER, limits.FEED_SEGMENTS_MIN * segment)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
-        feed = Feed(
-            self._socket, self._cache, self._offers, digest, self._held_there,
-            send=self._send, send_file=send_file, traffic=self._traffic,
-        )  # fmt: skip
-        feed.run()
-        raise _Gone
+        self._fed = Feed(
+            self._socket, self._cache, self._offers, digest, self._held_there, self._traffic
+        )
+        return self._fed
 
     def _give_chunk(self, request: GetChunk) -> None:
         if not self._traffic.try_slot():
@@ -141,22 +141,22 @@ class ServedConnection:
         while offset < end:
             step = min(step_max, end - offset)
             self._traffic.take(step)
-            self.progressed_s = time.monotonic()  # this node's limit is no fault of the reader
+            self._progressed_s = time.monotonic()  # this node's limit is no fault of the reader
             count = os.sendfile(out, part.descriptor, offset, step)
             if not count:
                 raise _Gone  # the file is shorter than it was: end here rather than invent bytes
             offset += count
-            self.progressed_s = time.monotonic()
+            self._progressed_s = time.monotonic()
 
     def _send(self, data: bytes, flags: int = 0) -> None:
         self._socket.sendall(data, flags)
-        self.progressed_s = time.monotonic()
+        self._progressed_s = time.monotonic()
 
     def _receive(self, count: int) -> bytes:
         data = self._socket.recv(count, socket.MSG_WAITALL) if count else b""
         if len(data) != count:
             raise _Gone
-        self.progressed_s = time.monotonic()
+        self._progressed_s = time.monotonic()
         return data
 
 

@@ -1,17 +1,17 @@
 """What one follower of a version is sent: maps when they change, and pushed chunks.
 
-Belongs to the thread of its connection. A chunk is pushed once, in the order in which the chunks
-came, from the first one on, so that who comes late gets all that this node brought into the region;
-what the follower has told to hold is passed over. One follower that is slow delays nobody else.
-Under an upload limit a push waits for its share of it before it begins; maps go on meanwhile.
+Nothing here waits: what does not go at once goes on when the connection takes more. Belongs to the
+thread of the `FeedLoop`. A chunk is pushed once, in the order in which the chunks came, from the
+first one on, so that who comes late gets all that this node brought into the region; what the
+follower has told to hold is passed over. One follower that is slow delays nobody else.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
-from collections.abc import Callable
 
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
@@ -45,7 +45,9 @@ class HeldThere:
 
 
 class Feed:
-    """`send` and `send_file` write a message's head, and a part of a file with its head."""
+    """Over a connection that has asked for it. Each call may raise Malformed or an OSError, or
+    ConnectionError once the follower has gone; then `close`. `progressed_s`: when it last took
+    something."""
 
     def __init__(
         self,
@@ -54,65 +56,114 @@ class Feed:
         offers: Offers,
         digest: Digest,
         there: HeldThere,
-        *,
-        send: Callable[[bytes], None],
-        send_file: Callable[[bytes, OpenChunk], None],
         traffic: Traffic,
     ) -> None:
+        connection.setblocking(False)
+        segment = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+        room = max(limits.FEED_SEND_BUFFER, limits.FEED_SEGMENTS_MIN * segment)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         self._connection = connection
+        self.descriptor = connection.fileno()
         self._cache = cache
         self._offers = offers
         self._digest = digest
-        self._send = send
-        self._send_file = send_file
+        self._there = there
         self._traffic = traffic
         self._chunk_ids: list[ChunkId] | None = None
-        self._there = there
+        self._heard = bytearray()
+        self._head = b""
+        self._push: _Push | None = None
         self._sent: tuple[bytes, bytes] | None = None
-        self._sent_at_s = self._changed_at_s = time.monotonic()
+        self._maps_at_s = 0.0
+        """From then on they are sent for any change."""
+        self._changes_seen = -1
+        self.progressed_s = self._sent_at_s = self._changed_at_s = time.monotonic()
+        self._queue_status(Status.NOT_FOUND if self._maps() is None else Status.QUIET)
 
-    def run(self) -> None:
-        """Until the connection ends, by an OSError or Malformed, or by returning."""
+    @property
+    def under_way(self) -> bool:
+        """There is something to send as soon as the connection takes it."""
+        return bool(self._head) or self._push is not None
+
+    def close(self) -> None:
+        """Let go of what is under way; the connection is left as it is."""
+        if self._push is not None:
+            self._end_push()
+        self._offers.unfollow(self._digest, self)
+
+    def hear(self) -> None:
+        """Take what the follower has told."""
         try:
-            self._run()
-        finally:
-            self._offers.unfollow(self._digest, self)
+            data = self._connection.recv(limits.FOLLOWER_SAYS_AT_ONCE)
+        except BlockingIOError:
+            return
+        if not data:
+            raise ConnectionResetError("the follower has gone")
+        self._heard += data
+        while (told := self._next_told()) is not None:
+            self._there.note(told)
 
-    def _run(self) -> None:
-        changes = -1
-        self._send_status(Status.NOT_FOUND if self._maps() is None else Status.QUIET)
-        while self._hear():
-            self._send_maps()
-            now_s = time.monotonic()
-            if now_s - self._sent_at_s > limits.QUIET_S:
-                self._send_status(Status.QUIET)
-            if self._push_next():
-                continue
-            active = now_s - self._changed_at_s < _ACTIVE_S
-            pause_s = self._offers.maps_interval_s(self._digest) if active else limits.QUIET_S / 5
-            changes = self._offers.wait(self._digest, changes, pause_s)
+    def look(self, now_s: float) -> float:
+        """Unless something is under way, begin with what there is to send by now, at most one
+        chunk; when to look again."""
+        while not self.under_way:
+            self._queue_maps(now_s)
+            if not self._head and now_s - self._sent_at_s > limits.QUIET_S:
+                self._queue_status(Status.QUIET)
+            if not self._head:
+                if not self._begin_push(now_s):
+                    return now_s + self._pause_s(now_s)
+                self.send()
+                return math.inf if self.under_way else now_s  # others have their turn first
+            self.send()
+        return math.inf  # the connection tells when
 
-    def _hear(self) -> bool:
-        """Take what the follower told meanwhile; False once it has gone."""
-        while True:
-            try:
-                head = self._connection.recv(protocol.HEADER_BYTES, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return True
-            if not head:
-                return False
-            head += self._rest(protocol.HEADER_BYTES - len(head))
-            kind, length = protocol.decode_request_header(head)
-            request = protocol.decode_request(kind, self._rest(length))
-            if not isinstance(request, Held):
-                raise Malformed("a follower asks for something else")
-            self._there.note(request)
+    def send(self) -> None:
+        """As much of what is under way as goes without waiting, at most one step of a chunk."""
+        try:
+            if self._head:
+                more = socket.MSG_MORE if self._push is not None else 0
+                self._head = self._head[self._connection.send(self._head, more) :]
+                self.progressed_s = time.monotonic()
+            if self._push is not None and not self._head:
+                self._send_step(self._push)
+        except BlockingIOError:
+            pass
 
-    def _rest(self, count: int) -> bytes:
-        data = self._connection.recv(count, socket.MSG_WAITALL) if count else b""
-        if len(data) != count:
-            raise Malformed("a message of a follower ends early")
-        return data
+    def _send_step(self, push: _Push) -> None:
+        if not push.booked:
+            push.booked = min(self._traffic.step_bytes(), push.end - push.offset)
+            self._traffic.take(push.booked)
+        count = os.sendfile(self.descriptor, push.descriptor, push.offset, push.booked)
+        if not count:  # the file is shorter than it was: end here rather than invent bytes
+            raise ConnectionAbortedError("a chunk's file has become shorter")
+        push.booked -= count
+        self.progressed_s = time.monotonic()
+        push.offset += count
+        if push.offset == push.end:
+            self._traffic.add(push.length)
+            self._end_push()
+            self._offers.sent(self._digest, self, needed=True)
+
+    def _end_push(self) -> None:
+        if self._push is not None:
+            os.close(self._push.descriptor)
+            self._traffic.end_push()
+            self._push = None
+
+    def _next_told(self) -> Held | None:
+        """The next whole message of the follower."""
+        if len(self._heard) < protocol.HEADER_BYTES:
+            return None
+        kind, length = protocol.decode_request_header(bytes(self._heard[: protocol.HEADER_BYTES]))
+        end = protocol.HEADER_BYTES + length
+        if len(self._heard) < end:
+            return None
+        request = protocol.decode_request(kind, bytes(self._heard[protocol.HEADER_BYTES : end]))
+        if not isinstance(request, Held):
+            raise Malformed("a follower asks for something else")
+        del self._heard[:end]
+        return request
 
     def _maps(self) -> tuple[bytes, bytes] | None:
         held = self._cache.have(self._digest)
@@ -124,54 +175,73 @@ class Feed:
             set_bit(promised, number)
         return held, bytes(promised)
 
-    def _send_maps(self) -> None:
+    def _queue_maps(self, now_s: float) -> None:
         """If they changed: new promises at once, all else now and then. That a promise was kept the
         follower knows by the chunk itself."""
-        maps, now_s = self._maps(), time.monotonic()
+        if now_s < self._maps_at_s and self._offers.changes(self._digest) == self._changes_seen:
+            return
+        self._changes_seen = self._offers.changes(self._digest)
+        maps = self._maps()
         if maps is None or maps == self._sent:
             return
         self._changed_at_s = now_s
-        for_huge_maps_s = 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S
-        interval_s = max(self._offers.maps_interval_s(self._digest), for_huge_maps_s)
         urgent = self._sent is None or adds(maps[1], self._sent[1])
-        if urgent or now_s - self._sent_at_s >= interval_s:
+        if urgent or now_s >= self._maps_at_s:
             both = maps[0] + maps[1]
-            self._send(protocol.encode_response_header(Status.MAPS, len(both)) + both)
+            self._queue(protocol.encode_response_header(Status.MAPS, len(both)) + both)
             self._sent, self._sent_at_s = maps, now_s
+            for_huge_maps_s = 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S
+            interval_s = max(self._offers.maps_interval_s(self._digest), for_huge_maps_s)
+            self._maps_at_s = now_s + interval_s
 
-    def _push_next(self) -> bool:
-        """The next chunk that the follower lacks, if the limit has room for it; False if there is
-        none for now."""
-        number = self._offers.next_push(self._digest, self)
-        if number is None:
-            return False
-        needed = number not in self._there
-        if needed:
+    def _begin_push(self, now_s: float) -> bool:
+        """With the next chunk that the follower lacks, if the limit has room for it; False if there
+        is nothing to begin with for now."""
+        while (number := self._offers.next_push(self._digest, self)) is not None:
+            found = self._find(number) if number not in self._there else None
+            if found is None:
+                self._offers.sent(self._digest, self, needed=False)
+                continue
             if not self._traffic.try_push():
-                return True
-            try:
-                self._push(number)
-            finally:
-                self._traffic.end_push()
-        self._offers.sent(self._digest, self, needed=needed)
-        return True
+                os.close(found.descriptor)
+                return False
+            length = protocol.NUMBER_BYTES + found.length
+            head = protocol.encode_response_header(Status.UNIT, length)
+            self._queue(head + protocol.encode_number(number))
+            self._push = _Push(found)
+            self._sent_at_s = now_s
+            return True
+        return False
 
-    def _push(self, number: int) -> None:
+    def _find(self, number: int) -> OpenChunk | None:
+        """None if it was dropped meanwhile: the follower asks elsewhere."""
         if self._chunk_ids is None:
             manifest = self._cache.versions().get(self._digest)
             self._chunk_ids = list(manifest.unique_chunks) if manifest is not None else []
         if number >= len(self._chunk_ids):
-            return  # the version was dropped meanwhile
-        found = self._cache.open_chunk(self._chunk_ids[number])
-        if found is None:
-            return  # the same of its chunks: the follower asks elsewhere
-        head = protocol.encode_response_header(Status.UNIT, protocol.NUMBER_BYTES + found.length)
-        try:
-            self._send_file(head + protocol.encode_number(number), found)
-        finally:
-            os.close(found.descriptor)
+            return None
+        return self._cache.open_chunk(self._chunk_ids[number])
+
+    def _queue_status(self, status: Status) -> None:
+        self._queue(protocol.encode_response_header(status, 0))
         self._sent_at_s = time.monotonic()
 
-    def _send_status(self, status: Status) -> None:
-        self._send(protocol.encode_response_header(status, 0))
-        self._sent_at_s = time.monotonic()
+    def _queue(self, head: bytes) -> None:
+        self._head += head
+
+    def _pause_s(self, now_s: float) -> float:
+        if self._offers.has_push(self._digest, self):
+            return limits.TRANSFER_WAIT_S  # the limit has no room yet
+        active = now_s - self._changed_at_s < _ACTIVE_S
+        return self._offers.maps_interval_s(self._digest) if active else limits.QUIET_S / 5
+
+
+class _Push:
+    """A chunk on its way: the rest of a part of a file."""
+
+    def __init__(self, found: OpenChunk) -> None:
+        self.descriptor = found.descriptor
+        self.length = found.length
+        self.booked = 0
+        """Of the limit, for bytes that are yet to leave."""
+        self.offset, self.end = found.offset, found.offset + found.length

@@ -55,16 +55,25 @@ class Intake:
     def transfer(self) -> Iterator[None]:
         """One chunk on its way, once there is room for it under the limit. PeerUnreachable when the
         fetch is stopped before."""
-        while not self._limit.try_begin(limits.TRANSFER_WAIT_S):
-            self.held_up_s = time.monotonic()
+        while not self.try_begin(limits.TRANSFER_WAIT_S):
             if self._stopping.is_set():
                 raise PeerUnreachable("the fetch is being stopped")
-        self._count(1)
         try:
             yield
         finally:
-            self._count(-1)
-            self._limit.end()
+            self.end()
+
+    def try_begin(self, timeout_s: float = 0.0) -> bool:
+        """Whether one more chunk may be on its way; then `end`."""
+        if not self._limit.try_begin(timeout_s):
+            self.held_up_s = time.monotonic()
+            return False
+        self._count(1)
+        return True
+
+    def end(self) -> None:
+        self._count(-1)
+        self._limit.end()
 
     def _count(self, more: int) -> None:
         with self._lock:

@@ -35,12 +35,14 @@ class Offers:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()  # guards all below
+        self._watchers: list[Callable[[], None]] = []
         self._versions: dict[Digest, _Version] = {}
+        self._changes = 0
 
     def claim(self, digest: Digest, bitmap: bytes) -> None:
         """Tell which chunks are being taken from the origin now."""
-        with self._changed:
+        with self._lock:
             version = self._versions.setdefault(digest, _Version())
             if version.claims != bitmap:
                 version.claims = bitmap
@@ -48,31 +50,38 @@ class Offers:
 
     def push(self, digest: Digest, number: int) -> None:
         """This chunk came from the origin and is in the cache: followers should have it."""
-        with self._changed:
+        with self._lock:
             version = self._versions.setdefault(digest, _Version())
             version.pushes.append(number)
             self._tell(version)
 
     def begin(self, digest: Digest) -> None:
         """The version is known here from now on."""
-        with self._changed:
+        with self._lock:
             self._tell(self._versions.setdefault(digest, _Version()))
 
     def forget(self, digest: Digest) -> None:
         """The version was dropped."""
-        with self._changed:
+        with self._lock:
             self._versions.pop(digest, None)
+
+    def changes(self, digest: Digest) -> int:
+        """Grows with each claim and push that is told, and is never the same for another version of
+        that digest; -1 for none."""
+        with self._lock:
+            version = self._versions.get(digest)
+            return version.changes if version is not None else -1
 
     def claims(self, digest: Digest) -> bytes:
         """As they were told last."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             return version.claims if version is not None else b""
 
     def next_push(self, digest: Digest, follower: object) -> int | None:
         """The chunk that a follower is to be sent next, if there is any; then say `sent`. A new
         follower begins with the first. Ends with `unfollow`."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             if version is None:
                 return None
@@ -82,10 +91,16 @@ class Offers:
             version.began_s.setdefault(follower, self._clock())
             return version.pushes[place]
 
+    def has_push(self, digest: Digest, follower: object) -> bool:
+        """Whether `next_push` would give a chunk."""
+        with self._lock:
+            version = self._versions.get(digest)
+            return version is not None and version.places.get(follower, 0) < len(version.pushes)
+
     def promised(self, digest: Digest, follower: object) -> tuple[bytes, Sequence[int]]:
         """What a follower may wait for: the claims as they were told last (a bitmap), and the
         numbers of the chunks that it has still to be sent."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             if version is None:
                 return b"", ()
@@ -93,7 +108,7 @@ class Offers:
 
     def sent(self, digest: Digest, follower: object, *, needed: bool = True) -> None:
         """What `next_push` gave has been sent, or was not needed."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             if version is not None and follower in version.places:
                 version.places[follower] += 1
@@ -102,7 +117,7 @@ class Offers:
                     version.push_time.took(self._clock() - began_s)
 
     def unfollow(self, digest: Digest, follower: object) -> None:
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             if version is not None:
                 version.places.pop(follower, None)
@@ -111,7 +126,7 @@ class Offers:
     def maps_interval_s(self, digest: Digest) -> float:
         """Between two maps to a follower: longer where there are many, and longer again where
         chunks are pushed to them, who then have less to ask for."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             followers = len(version.places) if version is not None else 0
             pushing = version is not None and version.pushes
@@ -122,7 +137,7 @@ class Offers:
         """Chunks that are still to be sent to a slow follower, the one under way included. The
         slowest quarter of them hold up nobody, nor does who stands still: whose chunk takes longer
         than chunks usually take here, which is long where many share a slow link."""
-        with self._changed:
+        with self._lock:
             version = self._versions.get(digest)
             if version is None or not version.pushes:
                 return 0
@@ -137,17 +152,19 @@ class Offers:
             )
             return len(version.pushes) - places[(len(places) - 1) // 4] if places else 0
 
-    def wait(self, digest: Digest, seen: int, timeout_s: float) -> int:
-        """Until more than `seen` changes were told, or the time is over; how many were."""
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call it after each change, from whatever thread made it: it must return at once, and use
+        nothing of this."""
+        with self._lock:
+            self._watchers.append(changed)
 
-        def changes() -> int:
-            version = self._versions.get(digest)
-            return version.changes if version is not None else 0
-
-        with self._changed:
-            self._changed.wait_for(lambda: changes() != seen, timeout_s)
-            return changes()
+    def unwatch(self, changed: Callable[[], None]) -> None:
+        """It is not called any more."""
+        with self._lock:
+            self._watchers.remove(changed)
 
     def _tell(self, version: _Version) -> None:
-        version.changes += 1
-        self._changed.notify_all()
+        self._changes += 1
+        version.changes = self._changes
+        for changed in self._watchers:
+            changed()

@@ -1,4 +1,5 @@
-"""Gives chunks of this node's cache to peers: a thread per connection, sendfile out.
+"""Gives chunks of this node's cache to peers: sendfile out, by a thread per connection that asks,
+and one for all that follow a version.
 
 Whatever a peer does, what it costs is bounded: connections, upload slots (BUSY at once beyond),
 idle time, and time per step for a slow reader. The connection threads block without timeouts;
@@ -20,6 +21,7 @@ from cachd.cache.niceness import yield_to_others
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.connection import ServedConnection
 from cachd.peer.errors import NotTrusted, PeerUnreachable
+from cachd.peer.feed_loop import FeedLoop
 from cachd.peer.offers import Offers
 from cachd.peer.traffic import Traffic
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
@@ -56,6 +58,7 @@ class PeerServer:
         self._listener = _listen(host, port, trusted)
         bulk.congestion.apply(self._listener)  # so that the handshake's answer has it as well
         self.host, self.port = self._listener.getsockname()[:2]
+        self._feeds = FeedLoop(self.offers, yield_to_others)
         self._threads = [
             threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),
             threading.Thread(target=self._watch, name="cachd-peer-watch", daemon=True),
@@ -76,6 +79,8 @@ class PeerServer:
 
     def stop(self) -> None:
         """Stop listening, cut every connection, wait for the threads. Idempotent."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         _shut(self._listener)
         self._listener.close()
@@ -85,6 +90,7 @@ class PeerServer:
             connection.cut()
         for thread in (*self._threads, *open_now.values()):
             thread.join()
+        self._feeds.stop()
 
     def __enter__(self) -> PeerServer:
         return self
@@ -122,12 +128,22 @@ class PeerServer:
             connection.close()
 
     def _serve(self, connection: ServedConnection) -> None:
+        followed = None
         try:
-            connection.serve()
+            followed = connection.serve()
+            if followed is not None:
+                feed = connection.feed(followed)
+                self._feeds.add(feed, lambda: self._ended(connection))
+        except OSError:
+            followed = None  # the connection ended in the meantime
         finally:
-            with self._lock:
-                self._connections.pop(connection, None)
-            connection.close()
+            if followed is None:
+                self._ended(connection)
+
+    def _ended(self, connection: ServedConnection) -> None:
+        with self._lock:
+            self._connections.pop(connection, None)
+        connection.close()
 
     def _watch(self) -> None:
         while not self._stopping.wait(limits.SERVER_WATCH_INTERVAL_S):

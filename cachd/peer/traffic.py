@@ -42,8 +42,8 @@ class Traffic:
         self._slots.release()
 
     def try_push(self) -> bool:
-        """Whether a chunk may be pushed, now or in a moment; then `end_push`."""
-        return self._limit.try_begin(limits.TRANSFER_WAIT_S)
+        """Whether a chunk may be pushed now; then `end_push`."""
+        return self._limit.try_begin()
 
     def end_push(self) -> None:
         self._limit.end()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cachd import limits
 from cachd.fetch.placement import GROUPS_MAX, Nodes, Owners, Placement, hashes_of
-from cachd.fetch.plan import Assignment, Wanted, plan
+from cachd.fetch.plan import Assignment, Wanted, plan, push_backlog_max
 from cachd.fetch.settings import FetchSettings
 from cachd.fetch.view import Fixed, PeerState, PeersView, SwarmView
 from cachd.peer.bitmaps import Mask
@@ -303,7 +303,17 @@ def test_a_region_asks_its_origin_for_so_much_at_once() -> None:
 
 
 def test_who_is_behind_in_pushing_claims_no_more() -> None:
-    assert planned(view(20, push_backlog=limits.PUSH_BACKLOG_MAX)) == []
+    assert planned(view(20, push_backlog=push_backlog_max(1))) == []
+
+
+def test_who_knows_few_yet_begins_with_what_all_would_leave_to_it() -> None:
+    """Of a hundred chunks it is to claim all: first what it would claim beside four others."""
+    silent = [peer(node, state=PeerState.UNKNOWN) for node in NODES]
+    sure = owned([SELF, *NODES], SELF, 100)
+    claimed = [a.wanted.number for a in planned(view(100, *silent))]
+    assert claimed == sure[: len(claimed)] != list(range(len(claimed)))
+    gone = [peer(node, state=PeerState.UNKNOWN, silent=True) for node in NODES]
+    assert [a.wanted.number for a in planned(view(100, *gone))] == list(range(len(claimed)))
 
 
 def test_who_has_claimed_its_share_helps_who_is_behind() -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cachd import limits
 from cachd.peer import protocol
+from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
+from cachd.peer.hearing import Hearing, Message, Unit
 from cachd.peer.protocol import Status
-from registry_core.domain.identifiers import NodeId
+from registry_core.domain.identifiers import Digest, NodeId
 
 Script = Callable[[socket.socket], None]
 
@@ -83,6 +87,41 @@ def unit_message(number: int, data: bytes) -> bytes:
     length = protocol.NUMBER_BYTES + len(data)
     head = protocol.encode_response_header(Status.UNIT, length)
     return head + protocol.encode_number(number) + data
+
+
+class Follower:
+    """Follows a version of so many chunks over a connection, and waits for what is told."""
+
+    def __init__(
+        self, peer: PeerConnection, digest: Digest, chunks: int, held: bytes = b""
+    ) -> None:
+        peer.follow(digest, held)
+        self._peer = peer
+        self._hearing = Hearing(peer, chunks)
+
+    def hear(self) -> Message:
+        deadline_s = time.monotonic() + 10
+        while (message := self._hearing.hear()) is None:
+            assert time.monotonic() < deadline_s, "the peer says nothing"
+            select.select([self._peer], [], [], 1)
+        return message
+
+    def receive(self, unit: Unit) -> bytes:
+        """The bytes of the unit just heard of."""
+        buffer, filled = memoryview(bytearray(unit.length)), 0
+        while filled < unit.length:
+            self._peer.wake_at(min(limits.RECEIVE_STEP, unit.length - filled))
+            assert select.select([self._peer], [], [], 10)[0], "no more bytes come"
+            filled += self._peer.receive_now(buffer[filled:])
+        return bytes(buffer)
+
+    def hear_units(self, count: int) -> dict[int, bytes]:
+        found: dict[int, bytes] = {}
+        while len(found) < count:
+            message = self.hear()
+            if isinstance(message, Unit):
+                found[message.number] = self.receive(message)
+        return found
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:

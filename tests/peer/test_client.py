@@ -10,13 +10,15 @@ import pytest
 
 from cachd.cache.documents import DocumentKind
 from cachd.peer import protocol
-from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
+from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerError, PeerMisbehaved, PeerTooSlow, PeerUnreachable
+from cachd.peer.hearing import Maps, Quiet, Unit
 from cachd.peer.protocol import Status
 from registry_core.domain.identifiers import Digest
 from tests.cache.versions import chunk_of, random_bytes
 from tests.peer.rig import (
+    Follower,
     Script,
     address,
     greet,
@@ -145,9 +147,9 @@ def test_a_map_of_the_wrong_length_is_refused(length: int) -> None:
         scripted_peer(answering(header(length, Status.MAPS) + bytes(min(length, 64)))) as peer,
         connect(peer) as connection,
     ):
-        connection.follow(DIGEST, b"")
+        follower = Follower(connection, DIGEST, 16)
         with pytest.raises(PeerMisbehaved, match="MAPS"):
-            connection.hear(16)
+            follower.hear()
         assert connection.closed
 
 
@@ -157,22 +159,20 @@ def test_a_follower_hears_maps_units_and_quiet() -> None:
         + unit_message(2, DATA)
     )  # fmt: skip
     with scripted_peer(answering(said)) as peer, connect(peer) as connection:
-        connection.follow(DIGEST, b"")
-        assert connection.hear(8) == Quiet(known=False)
-        assert connection.hear(8) == Maps(b"\x03", b"\x04")
-        assert connection.hear(8) == Quiet(known=True)
-        assert connection.hear(8) == Unit(2, len(DATA))
-        buffer = memoryview(bytearray(len(DATA)))
-        connection.receive_unit(buffer)
-        assert bytes(buffer) == DATA
+        follower = Follower(connection, DIGEST, 8)
+        assert follower.hear() == Quiet(known=False)
+        assert follower.hear() == Maps(b"\x03", b"\x04")
+        assert follower.hear() == Quiet(known=True)
+        assert follower.hear() == Unit(2, len(DATA))
+        assert follower.receive(Unit(2, len(DATA))) == DATA
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.BUSY, Status.BAD_REQUEST])
 def test_a_follower_is_not_answered_like_others(status: Status) -> None:
     with scripted_peer(answering(header(4, status))) as peer, connect(peer) as connection:
-        connection.follow(DIGEST, b"")
+        follower = Follower(connection, DIGEST, 8)
         with pytest.raises(PeerMisbehaved, match="follower"):
-            connection.hear(8)
+            follower.hear()
 
 
 def test_an_announced_length_takes_no_memory() -> None:

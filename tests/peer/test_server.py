@@ -17,8 +17,9 @@ from cachd.cache.documents import DocumentKind
 from cachd.cache.verifier import verify
 from cachd.peer import protocol
 from cachd.peer.bulk_path import BulkPath
-from cachd.peer.client import Maps, PeerConnection, Quiet, Unit
+from cachd.peer.client import PeerConnection
 from cachd.peer.errors import NotTrusted, PeerBusy, PeerLacks, PeerUnreachable
+from cachd.peer.hearing import Maps, Quiet
 from cachd.peer.protocol import Follow, GetChunk, Held, Status
 from cachd.peer.server import PeerServer
 from cachd.peer.trusted import TrustedNetworks
@@ -26,7 +27,7 @@ from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Chunk
 from registry_core.errors import InvalidInput
 from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
-from tests.peer.rig import address, wait_until
+from tests.peer.rig import Follower, address, wait_until
 
 BIG = random_bytes(8 << 20, 4)
 FILES = {"small.bin": random_bytes(5 * CHUNK, 1), "config.json": b"{}"}
@@ -78,41 +79,30 @@ def test_chunks_maps_and_documents(server: PeerServer) -> None:
 def test_a_follower_of_a_whole_version_is_told_so(server: PeerServer) -> None:
     manifest, _ = make_version(FILES)
     with PeerConnection(address(server.port)) as peer:
-        peer.follow(manifest.digest, b"")
-        assert peer.hear(6) == Quiet(known=True)
-        assert peer.hear(6) == Maps(b"\x3f", b"\0")
+        follower = Follower(peer, manifest.digest, 6)
+        assert follower.hear() == Quiet(known=True)
+        assert follower.hear() == Maps(b"\x3f", b"\0")
 
 
 def test_a_version_is_offered_while_it_is_filled(server: PeerServer, cache: Cache) -> None:
     manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
     with (
-        PeerConnection(address(server.port)) as follower,
+        PeerConnection(address(server.port)) as peer,
         PeerConnection(address(server.port)) as other,
     ):
-        follower.follow(manifest.digest, b"")
-        assert follower.hear(9) == Quiet(known=False)
+        follower = Follower(peer, manifest.digest, 9)
+        assert follower.hear() == Quiet(known=False)
         missing = cache.begin(manifest).missing
         server.offers.begin(manifest.digest)
-        assert follower.hear(9) == Maps(b"\0\0", b"\0\0")
+        assert follower.hear() == Maps(b"\0\0", b"\0\0")
         server.offers.claim(manifest.digest, b"\x04\x01")
-        assert follower.hear(9) == Maps(b"\0\0", b"\x04\x01")
+        assert follower.hear() == Maps(b"\0\0", b"\x04\x01")
         cache.store(verify(missing[8], chunks[missing[8].id]))
-        assert follower.hear(9) == Maps(b"\x00\x01", b"\x04\x01")
+        assert follower.hear() == Maps(b"\x00\x01", b"\x04\x01")
         assert get(other, missing[8]) == chunks[missing[8].id]
         with pytest.raises(PeerLacks):
             get(other, missing[0])
         assert get(other, missing[8]) == chunks[missing[8].id], "the connection goes on"
-
-
-def hear_units(follower: PeerConnection, chunks: int, count: int) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    while len(found) < count:
-        message = follower.hear(chunks)
-        if isinstance(message, Unit):
-            buffer = memoryview(bytearray(message.length))
-            follower.receive_unit(buffer)
-            found[message.number] = bytes(buffer)
-    return found
 
 
 def test_what_came_from_the_origin_is_pushed_to_every_follower(
@@ -121,19 +111,20 @@ def test_what_came_from_the_origin_is_pushed_to_every_follower(
     manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
     missing = cache.begin(manifest).missing
     with PeerConnection(address(server.port)) as early:
-        early.follow(manifest.digest, b"")
+        follower = Follower(early, manifest.digest, 9)
         for number in (3, 5, 8):
             cache.store(verify(missing[number], chunks[missing[number].id]))
         for number in (3, 8):  # the fifth came from a peer, which pushes it itself
             server.offers.push(manifest.digest, number)
         expected = {number: chunks[missing[number].id] for number in (3, 8)}
-        assert hear_units(early, 9, 2) == expected
+        assert follower.hear_units(2) == expected
         with PeerConnection(address(server.port)) as late:
-            late.follow(manifest.digest, b"")
-            assert hear_units(late, 9, 2) == expected, "who comes late gets all of it"
+            assert Follower(late, manifest.digest, 9).hear_units(2) == expected, (
+                "who comes late gets all of it"
+            )
         with PeerConnection(address(server.port)) as resumed:
-            resumed.follow(manifest.digest, b"\x08")
-            assert hear_units(resumed, 9, 1) == {8: expected[8]}, "but not what it holds"
+            follower = Follower(resumed, manifest.digest, 9, b"\x08")
+            assert follower.hear_units(1) == {8: expected[8]}, "but not what it holds"
     wait_until(lambda: server.connections == 0, "noticing that the followers have gone")
     assert server.offers.backlog(manifest.digest) == 0
 
@@ -143,12 +134,12 @@ def test_pushes_over_loopback_wait_for_no_acknowledgement(server: PeerServer, ca
     pushed = [random_bytes(8 << 20, seed) for seed in range(3)]
     manifest, chunks = make_version({"big.bin": b"".join(pushed)}, chunk_bytes=8 << 20)
     fill(cache, manifest, chunks)
-    with PeerConnection(address(server.port)) as follower:
-        follower.follow(manifest.digest, b"")
+    with PeerConnection(address(server.port)) as peer:
+        follower = Follower(peer, manifest.digest, 3)
         for number in range(3):
             server.offers.push(manifest.digest, number)
         began_s = time.monotonic()
-        assert hear_units(follower, 3, 3) == dict(enumerate(pushed))
+        assert follower.hear_units(3) == dict(enumerate(pushed))
         assert time.monotonic() - began_s < 5, "it takes 15 s at that pace, and 0.1 s without it"
 
 
@@ -160,10 +151,10 @@ def test_a_follower_that_takes_nothing_delays_no_other(server: PeerServer, cache
         PeerConnection(address(server.port)) as quick,
     ):
         stuck.follow(manifest.digest, b"")
-        quick.follow(manifest.digest, b"")
+        follower = Follower(quick, manifest.digest, 1)
         wait_until(lambda: server.connections == 2, "following")
         server.offers.push(manifest.digest, 0)
-        assert hear_units(quick, 1, 1) == {0: BIG}
+        assert follower.hear_units(1) == {0: BIG}
         wait_until(lambda: server.offers.backlog(manifest.digest) == 1, "being behind with one")
     assert chunk.length == len(BIG)
 

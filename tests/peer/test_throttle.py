@@ -22,8 +22,7 @@ from cachd.peer.throttle import Throttle
 from registry_core.domain.manifest import Chunk
 from registry_core.errors import InvalidInput
 from tests.cache.versions import chunk_of, fill, make_version, random_bytes
-from tests.peer.rig import address, wait_until
-from tests.peer.test_server import hear_units
+from tests.peer.rig import Follower, address, wait_until
 
 MIB = 1 << 20
 DATA = random_bytes(8 * MIB, 11)
@@ -113,8 +112,7 @@ def test_pushes_keep_the_same_limit(cache: Cache) -> None:
 
         def follow() -> None:
             with PeerConnection(address(server.port)) as peer:
-                peer.follow(MANIFEST.digest, b"")
-                assert len(hear_units(peer, 8, 4)) == 4
+                assert len(Follower(peer, MANIFEST.digest, 8).hear_units(4)) == 4
 
         assert least_s <= in_threads(follow, lambda: get_all(server.port, ALL[4:])) <= most_s
 

@@ -57,10 +57,10 @@ def test_lower_bounds() -> None:
     assert lower_bound_s(scenario(4, origin_rate=50e6), alike) == pytest.approx(2 * one)
 
 
-@pytest.mark.parametrize("nodes", [1, 2, 8, 16])
-def test_small_regions(nodes: int) -> None:
+@pytest.mark.parametrize(("nodes", "most"), [(1, 1.05), (2, 1.15), (4, 1.2), (8, 1.3), (16, 1.5)])
+def test_small_regions(nodes: int, most: float) -> None:
     outcome = simulate(scenario(nodes))
-    assert over_bound(outcome) < 1.5, "64 chunks: a quarter of what the bench has"
+    assert over_bound(outcome) < most, "64 chunks: a quarter of what the bench has"
     assert outcome.origin_copies < 1.2
 
 

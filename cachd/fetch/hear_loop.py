@@ -1,0 +1,196 @@
+"""One thread that hears many followed peers: what they hold, and the chunks that they push.
+
+A thread for each would do little but wait, and fight for the interpreter when it wakes. Bytes are
+received, hashed and written without the interpreter's lock. Whoever finds no room for a chunk
+is parked: not listened to until there is some.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from cachd import limits
+from cachd.fetch.events import ChunkPushed, Event, PeerTold
+from cachd.fetch.incoming import Incoming, IncomingChunk
+from cachd.peer.client import PeerConnection
+from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import PeerTooSlow
+from cachd.peer.hearing import Hearing, Maps, Quiet, Unit
+from cachd.peer.intake import Intake
+from cachd.peer.progress_window import ProgressWindow
+
+_LOOK_S = 0.5
+"""Between two looks for those that are too slow."""
+_PARKED_LOOK_S = 0.02
+_ROUND_S_MAX = 1.0
+"""What a round takes longer was this node's own doing, and is not held against peers."""
+
+
+class FollowedPeer:
+    """A connection that was asked to follow a version of so many distinct chunks."""
+
+    def __init__(self, connection: PeerConnection, chunks: int) -> None:
+        self.connection = connection
+        self.address = connection.address
+        self.descriptor = connection.fileno()
+        self.hearing = Hearing(connection, chunks)
+        self.heard_s = 0.0
+        self.parked: Unit | None = None
+        self.incoming: IncomingChunk | None = None
+        self.window = ProgressWindow(limits.PROGRESS_WINDOW_S, 0.0)
+
+
+class HearLoop:
+    """`add` and `stop` may be called by any thread, all else belongs to the loop's own."""
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        intake: Intake,
+        tell: Callable[[Event], None],
+        ended: Callable[[PeerAddress, Exception], None],
+        prepare: Callable[[], None],
+    ) -> None:
+        self._incoming = incoming
+        self._intake = intake
+        self._tell = tell
+        self._ended = ended
+        self._prepare = prepare
+        self._step = intake.step_bytes(limits.RECEIVE_STEP)
+        self._peers: dict[int, FollowedPeer] = {}
+        self._parked: deque[FollowedPeer] = deque()
+        self._now_s = self._read_s = time.monotonic()
+        self._looked_s = self._now_s
+        self._arriving: deque[FollowedPeer] = deque()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def add(self, peer: FollowedPeer) -> None:
+        self._arriving.append(peer)
+        if self._thread is None:
+            self._epoll = select.epoll()
+            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._epoll.register(self._wake, select.EPOLLIN)
+            self._thread = threading.Thread(target=self._run, name="cachd-hear", daemon=True)
+            self._thread.start()
+        os.eventfd_write(self._wake, 1)
+
+    def stop(self) -> None:
+        """End all connections, and return when the thread has ended. Nothing is added meanwhile."""
+        if self._thread is not None:
+            self._stopping = True
+            os.eventfd_write(self._wake, 1)
+            self._thread.join()
+            self._epoll.close()
+            os.close(self._wake)
+
+    def _run(self) -> None:
+        self._prepare()
+        while not self._stopping:
+            self._round()
+        for peer in (*self._arriving, *self._peers.values()):
+            self._release(peer)
+            peer.connection.close()
+
+    def _round(self) -> None:
+        for descriptor, _ in self._epoll.poll(_PARKED_LOOK_S if self._parked else _LOOK_S):
+            peer = self._peers.get(descriptor)
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            elif peer is not None:
+                self._with(peer, self._advance)
+        self._read_clock()
+        while self._arriving:
+            self._admit(self._arriving.popleft())
+        for _ in range(len(self._parked)):
+            self._with(self._parked.popleft(), self._unpark)
+        if self._now_s - self._looked_s >= _LOOK_S:
+            self._looked_s = self._now_s
+            for peer in list(self._peers.values()):
+                self._with(peer, self._require_life)
+
+    def _read_clock(self) -> None:
+        now_s = time.monotonic()
+        self._now_s += min(now_s - self._read_s, _ROUND_S_MAX)
+        self._read_s = now_s
+
+    def _admit(self, peer: FollowedPeer) -> None:
+        peer.heard_s = self._now_s
+        self._peers[peer.descriptor] = peer
+        self._epoll.register(peer.descriptor, select.EPOLLIN)
+
+    def _with(self, peer: FollowedPeer, act: Callable[[FollowedPeer], None]) -> None:
+        try:
+            act(peer)
+        except Exception as error:  # handed to the coordinator, which judges it
+            del self._peers[peer.descriptor]
+            self._release(peer)
+            with contextlib.suppress(OSError, ValueError):  # closed by the error, or parked
+                self._epoll.unregister(peer.descriptor)
+            peer.connection.close()
+            self._ended(peer.address, error)
+
+    def _release(self, peer: FollowedPeer) -> None:
+        if peer.incoming is not None:
+            self._incoming.end(peer.incoming)
+            peer.incoming = None
+
+    def _advance(self, peer: FollowedPeer) -> None:
+        """Take what is there: messages, and one step of a chunk."""
+        while peer.incoming is None:
+            message = peer.hearing.hear()
+            if message is None:
+                return
+            peer.heard_s = self._now_s
+            match message:
+                case Maps(held, claimed):
+                    maps = held, claimed
+                    self._tell(PeerTold(peer.address, peer.connection.incarnation, maps))
+                case Quiet(known):
+                    if not known:
+                        self._tell(PeerTold(peer.address, peer.connection.incarnation, None))
+                case Unit():
+                    if not self._begin(peer, message):
+                        peer.parked = message
+                        self._parked.append(peer)
+                        self._epoll.unregister(peer.descriptor)
+                        return
+        self._receive(peer, peer.incoming)
+
+    def _begin(self, peer: FollowedPeer, unit: Unit) -> bool:
+        peer.incoming = self._incoming.begin(unit, peer.address)
+        peer.window = ProgressWindow(limits.PROGRESS_WINDOW_S, self._now_s)
+        return peer.incoming is not None
+
+    def _unpark(self, peer: FollowedPeer) -> None:
+        if peer.parked is not None and self._begin(peer, peer.parked):
+            peer.parked = None
+            self._epoll.register(peer.descriptor, select.EPOLLIN)
+        else:
+            self._parked.append(peer)
+
+    def _receive(self, peer: FollowedPeer, chunk: IncomingChunk) -> None:
+        with peer.connection.exchange():
+            count = peer.connection.receive_now(chunk.rest(self._step))
+        if count:
+            self._read_s += self._intake.take(count)  # its own limit's time is nobody's fault
+        if self._incoming.advance(chunk, count, peer.address.node_id):
+            self._release(peer)
+            peer.heard_s = self._now_s
+            self._tell(ChunkPushed(peer.address, chunk.unit.number))
+            peer.connection.wake_at(1)  # a message may be there already
+        else:
+            peer.connection.wake_at(len(chunk.rest(self._step)))
+
+    def _require_life(self, peer: FollowedPeer) -> None:
+        if peer.incoming is not None:
+            with peer.connection.exchange():
+                peer.connection.require_progress(peer.window, self._now_s, peer.incoming.filled)
+        elif peer.parked is None and self._now_s - peer.heard_s > limits.SILENCE_S_MAX:
+            raise PeerTooSlow(f"peer {peer.address} has fallen silent")

@@ -1,0 +1,126 @@
+"""One thread that feeds all followers of this node.
+
+A thread for each would do little but wait, and fight for the interpreter when it wakes: one chunk
+that came from the origin goes to all of them. Under an upload limit the loop waits for its share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+
+from cachd.peer.feed import Feed
+from cachd.peer.offers import Offers
+from cachd.peer.protocol import Malformed
+
+Ended = Callable[[], None]
+
+
+class _Fed:
+    def __init__(self, feed: Feed, ended: Ended) -> None:
+        self.feed = feed
+        self.ended = ended
+        self.look_at_s = 0.0
+        self.waiting = False
+        """For the connection to take more."""
+
+
+class FeedLoop:
+    """`add` and `stop` may be called by any thread, all else belongs to the loop's own."""
+
+    def __init__(self, offers: Offers, prepare: Callable[[], None]) -> None:
+        self._offers = offers
+        self._prepare = prepare
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._lock = threading.Lock()  # guards the two below
+        self._arriving: list[_Fed] = []
+        self._stopping = False
+        self._feeds: dict[int, _Fed] = {}
+        self._thread = threading.Thread(target=self._run, name="cachd-peer-feed", daemon=True)
+        offers.watch(self._wake_up)
+        self._thread.start()
+
+    def add(self, feed: Feed, ended: Ended) -> None:
+        """`ended` is called once the feed has, from the loop's thread."""
+        with self._lock:
+            stopping = self._stopping
+            if not stopping:
+                self._arriving.append(_Fed(feed, ended))
+                self._wake_up()
+        if stopping:
+            feed.close()
+            ended()
+
+    def stop(self) -> None:
+        """End all feeds, and return when they have. Once."""
+        self._offers.unwatch(self._wake_up)
+        with self._lock:
+            self._stopping = True
+        self._wake_up()
+        self._thread.join()
+        self._epoll.close()
+        os.close(self._wake)
+
+    def _wake_up(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        self._prepare()
+        while not self._stopping:
+            self._round()
+        for fed in (*self._feeds.values(), *self._arriving):
+            fed.feed.close()
+            fed.ended()
+
+    def _round(self) -> None:
+        next_look_s = min((fed.look_at_s for fed in self._feeds.values()), default=math.inf)
+        now_s = time.monotonic()
+        pause_s = max(0.0, next_look_s - now_s) if next_look_s < math.inf else -1
+        look_at_all = False
+        for descriptor, events in self._epoll.poll(pause_s):
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+                look_at_all = True
+            elif (fed := self._feeds.get(descriptor)) is not None:
+                self._with(fed, self._advance, events)
+        with self._lock:
+            arrived, self._arriving = self._arriving, []
+        for fed in arrived:
+            self._feeds[fed.feed.descriptor] = fed
+            self._epoll.register(fed.feed.descriptor, select.EPOLLIN)
+        now_s = time.monotonic()
+        for fed in list(self._feeds.values()):
+            if look_at_all or fed.look_at_s <= now_s:
+                self._with(fed, self._look)
+
+    def _with(self, fed: _Fed, act: Callable[..., None], *said: int) -> None:
+        try:
+            act(fed, *said)
+        except (OSError, Malformed):
+            del self._feeds[fed.feed.descriptor]
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fed.feed.descriptor)
+            fed.feed.close()
+            fed.ended()
+
+    def _advance(self, fed: _Fed, events: int) -> None:
+        if events & ~select.EPOLLOUT:
+            fed.feed.hear()
+        if events & select.EPOLLOUT:
+            fed.feed.send()
+            if not fed.feed.under_way:
+                self._look(fed)
+
+    def _look(self, fed: _Fed) -> None:
+        fed.look_at_s = fed.feed.look(time.monotonic())
+        if fed.waiting != fed.feed.under_way:
+            fed.waiting = not fed.waiting
+            wanted = select.EPOLLIN | (select.EPOLLOUT if fed.waiting else 0)
+            self._epoll.modify(fed.feed.descriptor, wanted)

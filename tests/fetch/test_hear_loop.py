@@ -1,0 +1,228 @@
+"""One thread hears many peers: real sockets, to peers that behave and peers that do not."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from cachd import limits
+from cachd.cache.cache import Cache
+from cachd.fetch import hear_loop
+from cachd.fetch.events import ChunkPushed, Event, PeerSilent, PeerTold
+from cachd.fetch.follow import Followers
+from cachd.peer.bulk_path import BulkPath
+from cachd.peer.errors import PeerMisbehaved, PeerTooSlow, PeerUnreachable
+from cachd.peer.intake import Intake
+from cachd.peer.protocol import Status, encode_response_header
+from cachd.peer.throttle import Throttle
+from registry_core.errors import IntegrityError
+from tests.cache.test_cache import content
+from tests.cache.versions import CHUNK, make_version, random_bytes
+from tests.peer.rig import greet, maps_message, read_request, scripted_peer, unit_message
+
+FILES = {"weights.bin": random_bytes(12 * CHUNK, 31)}
+MANIFEST, CHUNKS = make_version(FILES)
+PIECES = [CHUNKS[chunk_id] for chunk_id in MANIFEST.unique_chunks]
+COUNT = len(PIECES)
+
+
+class Told:
+    """The events of followers, in order."""
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def next(self) -> Event:
+        return self.events.get(timeout=20)
+
+
+@contextmanager
+def following(
+    root: Path, told: Told, intake: Intake | None = None
+) -> Iterator[tuple[Cache, Followers]]:
+    with Cache.open(root) as cache:
+        cache.begin(MANIFEST)
+        followers = Followers(cache, MANIFEST, 1, told.events.put, lambda: None, intake or Intake())
+        try:
+            yield cache, followers
+        finally:
+            followers.stop()
+
+
+def saying(*parts: bytes) -> Callable[[socket.socket], None]:
+    """A peer that is followed, says so, and waits for the follower to go."""
+
+    def script(connection: socket.socket) -> None:
+        greet(connection)
+        read_request(connection)
+        for part in parts:
+            connection.sendall(part)
+        while connection.recv(1024):  # it tells what it holds, and goes
+            pass
+
+    return script
+
+
+def test_many_peers_push_at_once(tmp_path: Path) -> None:
+    """In pieces that end anywhere, each peer its own chunks."""
+    whole = [
+        maps_message(bytes(2), bytes(2)) + unit_message(number, PIECES[number])
+        for number in range(COUNT)
+    ]
+    told = Told()
+    with ExitStack() as stack:
+        cache, followers = stack.enter_context(following(tmp_path / "c", told))
+        for number, said in enumerate(whole):
+            cut = 7 * number + 3
+            parts = [said[:cut], said[cut : 5 * cut], said[5 * cut :]]
+            followers.follow(stack.enter_context(scripted_peer(saying(*parts))))
+        pushed = set()
+        while len(pushed) < COUNT:
+            event = told.next()
+            assert isinstance(event, PeerTold | ChunkPushed), event
+            if isinstance(event, ChunkPushed):
+                pushed.add(event.number)
+        assert content(cache.publish(MANIFEST)) == FILES
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("cachd-hear") <= limits.HEAR_LOOPS
+        assert "cachd-follow" not in names, "that thread only connects"
+
+
+def test_who_finds_no_buffer_waits_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PUSHES_AT_ONCE", 1)
+    release = threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        greet(connection)
+        read_request(connection)
+        message = unit_message(0, PIECES[0])
+        connection.sendall(message[:100])
+        assert release.wait(20)
+        connection.sendall(message[100:])
+        connection.recv(1)
+
+    told = Told()
+    with (
+        scripted_peer(slowly) as first,
+        scripted_peer(saying(unit_message(1, PIECES[1]), unit_message(2, PIECES[2]))) as second,
+        following(tmp_path / "c", told) as (cache, followers),
+    ):
+        followers.follow(first)
+        deadline_s = time.monotonic() + 10
+        while followers._incoming._buffers._free.qsize():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.005)
+        followers.follow(second)
+        with pytest.raises(queue.Empty):
+            told.events.get(timeout=0.5)
+        release.set()
+        assert {told.next(), told.next(), told.next()} == {
+            ChunkPushed(first, 0), ChunkPushed(second, 1), ChunkPushed(second, 2),
+        }  # fmt: skip
+        assert cache.have(MANIFEST.digest) == b"\x07\0"
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (unit_message(COUNT, b"?" * CHUNK), PeerMisbehaved),
+        (unit_message(0, PIECES[0] + b"?"), PeerMisbehaved),
+        (unit_message(0, bytes(CHUNK)), IntegrityError),
+        (encode_response_header(Status.MAPS, 3), PeerMisbehaved),
+        (encode_response_header(Status.OK, 0), PeerMisbehaved),
+        (b"GET / HTTP/1.1\r\n\r\n", PeerMisbehaved),
+    ],
+)
+def test_who_pushes_what_is_wrong_is_heard_no_more(
+    tmp_path: Path, said: bytes, error: type[Exception]
+) -> None:
+    told = Told()
+    with (
+        scripted_peer(saying(said)) as bad,
+        scripted_peer(saying(unit_message(5, PIECES[5]))) as good,
+        following(tmp_path / "c", told) as (cache, followers),
+    ):
+        followers.follow(bad)
+        event = told.next()
+        assert isinstance(event, PeerSilent)
+        assert isinstance(event.error, error)
+        followers.follow(good)
+        assert told.next() == ChunkPushed(good, 5), "the loop goes on"
+        assert cache.have(MANIFEST.digest) == b"\x20\0", "and nothing else is kept"
+
+
+def test_a_peer_that_goes_in_mid_chunk_is_told(tmp_path: Path) -> None:
+    def goes(connection: socket.socket) -> None:
+        greet(connection)
+        read_request(connection)
+        connection.sendall(unit_message(0, PIECES[0])[:-1])
+
+    told = Told()
+    with scripted_peer(goes) as peer, following(tmp_path / "c", told) as (cache, followers):
+        followers.follow(peer)
+        event = told.next()
+        assert isinstance(event, PeerSilent)
+        assert isinstance(event.error, PeerUnreachable)
+        assert cache.have(MANIFEST.digest) == bytes(2)
+
+
+def test_a_trickle_and_silence_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are shortened, the peers are real."""
+    monkeypatch.setattr(limits, "PROGRESS_WINDOW_S", 0.5)
+    monkeypatch.setattr(limits, "SILENCE_S_MAX", 1.0)
+    monkeypatch.setattr(hear_loop, "_LOOK_S", 0.05)
+    told = Told()
+    begun = unit_message(0, PIECES[0])[:2000]
+    with (
+        scripted_peer(saying(begun)) as trickles,
+        scripted_peer(saying(maps_message(bytes(2), bytes(2)))) as silent,
+        following(tmp_path / "c", told) as (_, followers),
+    ):
+        followers.follow(trickles)
+        event = told.next()
+        assert isinstance(event, PeerSilent)
+        assert isinstance(event.error, PeerTooSlow)
+        assert "bytes in" in str(event.error)
+        followers.follow(silent)
+        assert isinstance(told.next(), PeerTold)
+        event = told.next()
+        assert isinstance(event, PeerSilent)
+        assert "silent" in str(event.error)
+
+
+def test_under_a_limit_as_many_come_as_it_bears(tmp_path: Path) -> None:
+    """At the lowest limit one chunk at a time, from whichever peer."""
+    told, intake = Told(), Intake(BulkPath(download=Throttle.parse("1mbit")))
+    with (
+        scripted_peer(saying(*(unit_message(n, PIECES[n]) for n in range(0, COUNT, 2)))) as even,
+        scripted_peer(saying(*(unit_message(n, PIECES[n]) for n in range(1, COUNT, 2)))) as odd,
+        following(tmp_path / "c", told, intake) as (cache, followers),
+    ):
+        followers.follow(even)
+        followers.follow(odd)
+        events = [told.next() for _ in range(COUNT)]
+        assert {event.number for event in events if isinstance(event, ChunkPushed)} == set(
+            range(COUNT)
+        )
+        assert content(cache.publish(MANIFEST)) == FILES
+
+
+def test_stop_ends_all_threads(tmp_path: Path) -> None:
+    before = threading.active_count()
+    told = Told()
+    with ExitStack() as stack:
+        peers = [
+            stack.enter_context(scripted_peer(saying(unit_message(0, PIECES[0])[:50])))
+            for _ in range(5)
+        ]
+        with following(tmp_path / "c", told) as (_, followers):
+            for peer in peers:
+                followers.follow(peer)
+    assert threading.active_count() == before
