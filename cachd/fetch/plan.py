@@ -187,7 +187,8 @@ def _claims(
     if not len(unheld):
         return []
     claimers = _claimers(view, settings)
-    count = 1 + int(np.count_nonzero(claimers)) + len(view.others)
+    unheard = view.peers.unknown & ~view.peers.silent
+    count = 1 + int(np.count_nonzero(claimers | unheard)) + len(view.others)
     slots = min(view.origin_slots, share_at_once(count) * view.origin_run - view.origin_in_flight)
     behind_in_pushing = view.push_backlog >= push_backlog_max(count) and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
@@ -214,7 +215,7 @@ def _surest_first(view: SwarmView, ours: Numbers, claimers: Mask) -> Numbers:
     """Of what is this node's to claim, first what would be if all claimed that may be about to: a
     node that has yet to hear of others would claim what they do."""
     peers = view.peers
-    possible = (peers.unknown | peers.without | peers.filling) & ~peers.silent
+    possible = claimers | ((peers.unknown | peers.without) & ~peers.silent)
     if view.others or not np.count_nonzero(possible & ~claimers):
         return ours
     sure = _owners(view, possible).are(ours, view.self_id)
