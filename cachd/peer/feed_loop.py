@@ -14,9 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 
+import structlog
+
 from cachd.peer.feed import Feed
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Malformed
+
+_log = structlog.get_logger("cachd.peer")
 
 Ended = Callable[[], None]
 
@@ -103,7 +107,9 @@ class FeedLoop:
     def _with(self, fed: _Fed, act: Callable[..., None], *said: int) -> None:
         try:
             act(fed, *said)
-        except (OSError, Malformed):
+        except Exception as error:  # of whatever kind: it ends one connection, not the others'
+            if not isinstance(error, OSError | Malformed):
+                _log.exception("feeding a follower failed")
             del self._feeds[fed.feed.descriptor]
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fed.feed.descriptor)
