@@ -187,8 +187,7 @@ def _claims(
     if not len(unheld):
         return []
     claimers = _claimers(view, settings)
-    unheard = view.peers.unknown & ~view.peers.silent
-    count = 1 + int(np.count_nonzero(claimers | unheard)) + len(view.others)
+    count = 1 + int(np.count_nonzero(claimers)) + len(view.others)
     slots = min(view.origin_slots, share_at_once(count) * view.origin_run - view.origin_in_flight)
     behind_in_pushing = view.push_backlog >= push_backlog_max(count) and not view.stalled
     if slots <= 0 or behind_in_pushing or _awaiting_first_answers(view, settings):
@@ -215,7 +214,7 @@ def _surest_first(view: SwarmView, ours: Numbers, claimers: Mask) -> Numbers:
     """Of what is this node's to claim, first what would be if all claimed that may be about to: a
     node that has yet to hear of others would claim what they do."""
     peers = view.peers
-    possible = claimers | ((peers.unknown | peers.without) & ~peers.silent)
+    possible = (peers.unknown | peers.without | peers.filling) & ~peers.silent
     if view.others or not np.count_nonzero(possible & ~claimers):
         return ours
     sure = _owners(view, possible).are(ours, view.self_id)
