@@ -7,9 +7,6 @@ is parked: not listened to until there is some.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
 import threading
 import time
 from collections import deque
@@ -23,6 +20,7 @@ from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerTooSlow
 from cachd.peer.hearing import Hearing, Maps, Quiet, Unit
 from cachd.peer.intake import Intake
+from cachd.peer.poller import Poller
 from cachd.peer.progress_window import ProgressWindow
 
 _LOOK_S = 0.5
@@ -74,21 +72,18 @@ class HearLoop:
     def add(self, peer: FollowedPeer) -> None:
         self._arriving.append(peer)
         if self._thread is None:
-            self._epoll = select.epoll()
-            self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._epoll.register(self._wake, select.EPOLLIN)
+            self._poller = Poller()
             self._thread = threading.Thread(target=self._run, name="cachd-hear", daemon=True)
             self._thread.start()
-        os.eventfd_write(self._wake, 1)
+        self._poller.wake()
 
     def stop(self) -> None:
         """End all connections, and return when the thread has ended. Nothing is added meanwhile."""
         if self._thread is not None:
             self._stopping = True
-            os.eventfd_write(self._wake, 1)
+            self._poller.wake()
             self._thread.join()
-            self._epoll.close()
-            os.close(self._wake)
+            self._poller.close()
 
     def _run(self) -> None:
         self._prepare()
@@ -99,11 +94,10 @@ class HearLoop:
             peer.connection.close()
 
     def _round(self) -> None:
-        for descriptor, _ in self._epoll.poll(_PARKED_LOOK_S if self._parked else _LOOK_S):
+        ready, _ = self._poller.poll(_PARKED_LOOK_S if self._parked else _LOOK_S)
+        for descriptor, _ in ready:
             peer = self._peers.get(descriptor)
-            if descriptor == self._wake:
-                os.eventfd_read(self._wake)
-            elif peer is not None:
+            if peer is not None:
                 self._with(peer, self._advance)
         self._read_clock()
         while self._arriving:
@@ -123,7 +117,7 @@ class HearLoop:
     def _admit(self, peer: FollowedPeer) -> None:
         peer.heard_s = self._now_s
         self._peers[peer.descriptor] = peer
-        self._epoll.register(peer.descriptor, select.EPOLLIN)
+        self._poller.listen(peer.descriptor)
 
     def _with(self, peer: FollowedPeer, act: Callable[[FollowedPeer], None]) -> None:
         try:
@@ -131,8 +125,7 @@ class HearLoop:
         except Exception as error:  # handed to the coordinator, which judges it
             del self._peers[peer.descriptor]
             self._release(peer)
-            with contextlib.suppress(OSError, ValueError):  # closed by the error, or parked
-                self._epoll.unregister(peer.descriptor)
+            self._poller.leave(peer.descriptor)
             peer.connection.close()
             self._ended(peer.address, error)
 
@@ -159,7 +152,7 @@ class HearLoop:
                     if not self._begin(peer, message):
                         peer.parked = message
                         self._parked.append(peer)
-                        self._epoll.unregister(peer.descriptor)
+                        self._poller.leave(peer.descriptor)
                         return
         self._receive(peer, peer.incoming)
 
@@ -171,7 +164,7 @@ class HearLoop:
     def _unpark(self, peer: FollowedPeer) -> None:
         if peer.parked is not None and self._begin(peer, peer.parked):
             peer.parked = None
-            self._epoll.register(peer.descriptor, select.EPOLLIN)
+            self._poller.listen(peer.descriptor)
         else:
             self._parked.append(peer)
 

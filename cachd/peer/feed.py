@@ -87,8 +87,7 @@ class Feed:
 
     def close(self) -> None:
         """Let go of what is under way; the connection is left as it is."""
-        if self._push is not None:
-            self._end_push()
+        self._end_push()
         self._offers.unfollow(self._digest, self)
 
     def hear(self) -> None:
@@ -143,7 +142,7 @@ class Feed:
         if push.offset == push.end:
             self._traffic.add(push.length)
             self._end_push()
-            self._offers.sent(self._digest, self, needed=True)
+            self._offers.sent(self._digest, self)
 
     def _end_push(self) -> None:
         if self._push is not None:

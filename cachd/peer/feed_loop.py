@@ -6,9 +6,7 @@ that came from the origin goes to all of them. Under an upload limit the loop wa
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import select
 import threading
 import time
@@ -18,6 +16,7 @@ import structlog
 
 from cachd.peer.feed import Feed
 from cachd.peer.offers import Offers
+from cachd.peer.poller import Poller
 from cachd.peer.protocol import Malformed
 
 _log = structlog.get_logger("cachd.peer")
@@ -40,15 +39,13 @@ class FeedLoop:
     def __init__(self, offers: Offers, prepare: Callable[[], None]) -> None:
         self._offers = offers
         self._prepare = prepare
-        self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll.register(self._wake, select.EPOLLIN)
+        self._poller = Poller()
         self._lock = threading.Lock()  # guards the two below
         self._arriving: list[_Fed] = []
         self._stopping = False
         self._feeds: dict[int, _Fed] = {}
         self._thread = threading.Thread(target=self._run, name="cachd-peer-feed", daemon=True)
-        offers.watch(self._wake_up)
+        offers.watch(self._poller.wake)
         self._thread.start()
 
     def add(self, feed: Feed, ended: Ended) -> None:
@@ -57,23 +54,19 @@ class FeedLoop:
             stopping = self._stopping
             if not stopping:
                 self._arriving.append(_Fed(feed, ended))
-                self._wake_up()
+                self._poller.wake()
         if stopping:
             feed.close()
             ended()
 
     def stop(self) -> None:
         """End all feeds, and return when they have. Once."""
-        self._offers.unwatch(self._wake_up)
+        self._offers.unwatch(self._poller.wake)
         with self._lock:
             self._stopping = True
-        self._wake_up()
+        self._poller.wake()
         self._thread.join()
-        self._epoll.close()
-        os.close(self._wake)
-
-    def _wake_up(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        self._poller.close()
 
     def _run(self) -> None:
         self._prepare()
@@ -86,19 +79,16 @@ class FeedLoop:
     def _round(self) -> None:
         next_look_s = min((fed.look_at_s for fed in self._feeds.values()), default=math.inf)
         now_s = time.monotonic()
-        pause_s = max(0.0, next_look_s - now_s) if next_look_s < math.inf else -1
-        look_at_all = False
-        for descriptor, events in self._epoll.poll(pause_s):
-            if descriptor == self._wake:
-                os.eventfd_read(self._wake)
-                look_at_all = True
-            elif (fed := self._feeds.get(descriptor)) is not None:
+        pause_s = max(0.0, next_look_s - now_s) if next_look_s < math.inf else None
+        ready, look_at_all = self._poller.poll(pause_s)
+        for descriptor, events in ready:
+            if (fed := self._feeds.get(descriptor)) is not None:
                 self._with(fed, self._advance, events)
         with self._lock:
             arrived, self._arriving = self._arriving, []
         for fed in arrived:
             self._feeds[fed.feed.descriptor] = fed
-            self._epoll.register(fed.feed.descriptor, select.EPOLLIN)
+            self._poller.listen(fed.feed.descriptor)
         now_s = time.monotonic()
         for fed in list(self._feeds.values()):
             if look_at_all or fed.look_at_s <= now_s:
@@ -111,8 +101,7 @@ class FeedLoop:
             if not isinstance(error, OSError | Malformed):
                 _log.exception("feeding a follower failed")
             del self._feeds[fed.feed.descriptor]
-            with contextlib.suppress(OSError):
-                self._epoll.unregister(fed.feed.descriptor)
+            self._poller.leave(fed.feed.descriptor)
             fed.feed.close()
             fed.ended()
 
@@ -128,5 +117,4 @@ class FeedLoop:
         fed.look_at_s = fed.feed.look(time.monotonic())
         if fed.waiting != fed.feed.under_way:
             fed.waiting = not fed.waiting
-            wanted = select.EPOLLIN | (select.EPOLLOUT if fed.waiting else 0)
-            self._epoll.modify(fed.feed.descriptor, wanted)
+            self._poller.want_to_send(fed.feed.descriptor, fed.waiting)
