@@ -6,7 +6,10 @@ server      gives chunks of this node's cache to peers, by sendfile from threads
 connection  one accepted connection of the server
 offers      what this node claims and pushes, for all who follow it
 feed        what one follower of a version is sent
+feed_loop   one thread that feeds all followers
+poller      epoll that any thread can wake, for loops over many connections
 client      takes chunks from a peer, bounded in time and memory whatever the peer does
+hearing     what a followed peer sends, taken as it comes
 trusted     the networks on which chunks travel in plain
 bitmaps     bitmaps over the chunks of a version
 errors      what can go wrong with a peer
