@@ -82,13 +82,9 @@ class MdnsFinder:
         self._browser = AsyncServiceBrowser(self._mdns.zeroconf, SERVICE, handlers=[self._changed])
 
     async def run(self) -> None:
-        await self._announce()
-        while True:
-            await self._look()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
-                    await self._heard.wait()
-            self._heard.clear()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._announce())
+            both.create_task(self._keep_looking())
 
     async def stop(self) -> None:
         """Say goodbye, and close."""
@@ -113,12 +109,24 @@ class MdnsFinder:
         if self._mdns is None:
             raise AssertionError("run before start")
         try:
+            await self._require_unique(self._mdns)
             await (await self._mdns.async_register_service(self._announcement.record()))
         except NonUniqueNameException:
             _log.error(
                 "another node of this name answers on mDNS: this one is not announced",
                 name=str(self._announcement.node),
             )
+
+    async def _require_unique(self, mdns: AsyncZeroconf) -> None:
+        """Ask who has this node's name. Zeroconf's own probes (RFC 6762, section 8.1) are answered
+        by unicast, which of several processes on a host reaches one, and the last is not waited
+        for; here any answer on the network counts."""
+        from zeroconf import NonUniqueNameException
+        from zeroconf.asyncio import AsyncServiceInfo
+
+        own = AsyncServiceInfo(SERVICE, self._announcement.record().name)
+        if await own.async_request(mdns.zeroconf, self._ask_s * 1000):
+            raise NonUniqueNameException
 
     def _changed(self, name: str, state_change: Any, **_: Any) -> None:
         """Called by zeroconf for each instance that comes, changes or says goodbye."""
@@ -134,6 +142,14 @@ class MdnsFinder:
             why = f"beyond {limits.MDNS_NAMES_MAX} on one network"
             self._admission.leave_out(PeerSource.MDNS, name, why)
         self._heard.set()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await self._look()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._look_s):
+                    await self._heard.wait()
+            self._heard.clear()
 
     async def _look(self) -> None:
         """At every name: what is cached of it, or what it answers."""

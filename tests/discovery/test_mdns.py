@@ -32,14 +32,14 @@ REGISTRY = f"registry-{TAG}"
 
 
 @contextlib.asynccontextmanager
-async def node(name: str, port: int) -> AsyncIterator[MdnsFinder]:
+async def node(name: str, port: int, ask_s: float = 0.5) -> AsyncIterator[MdnsFinder]:
     own = Address("127.0.0.1", port)
     finder = MdnsFinder(
         ["lo"],
         Announcement(NodeId(name), own, REGISTRY, "eu", "rack-7"),
         Admission(NodeId(name), "eu", own, LOOPBACK_ONLY),
         look_s=0.1,
-        ask_s=0.5,
+        ask_s=ask_s,
     )
     await finder.start()
     task = asyncio.create_task(finder.run())
@@ -147,7 +147,7 @@ def test_one_of_the_same_name_is_not_announced(capsys: pytest.CaptureFixture[str
         async with node(f"a{TAG}", 7421) as first, node(f"b{TAG}", 7422) as second:
             await finds(second, f"a{TAG}=127.0.0.1:7421@eu/rack-7")
             await finds(first, f"b{TAG}=127.0.0.1:7422@eu/rack-7")
-            async with node(f"a{TAG}", 7423) as third:
+            async with node(f"a{TAG}", 7423, ask_s=20) as third:
                 await finds(third, f"b{TAG}=127.0.0.1:7422@eu/rack-7")
                 await until(lambda: "of this name answers" in capsys.readouterr().out)
             assert shown(second) == [f"a{TAG}=127.0.0.1:7421@eu/rack-7"]
