@@ -70,7 +70,7 @@ def run(argv: list[str]) -> dict[str, Any]:
             place = folder / f"workers-{workers}"
             place.mkdir()
             with tempfile.TemporaryDirectory(prefix="bench-") as runtime:
-                with Fleet(place, Path(runtime)) as fleet:
+                with Fleet(place, Path(runtime), services=True) as fleet:
                     rows.append(measure(fleet, place, versions, workers, options, rng))
                 _remove(place)
     finally:

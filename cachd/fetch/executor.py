@@ -17,6 +17,7 @@ from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
 from cachd.fetch.runs import Run
 from cachd.fetch.sources import ChunkReader
+from cachd.fetch.view import Fixed
 from cachd.peer.bulk_path import BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
@@ -37,6 +38,7 @@ class Crew:
         incarnation: int,
         bulk: BulkPath,
         *,
+        store_threads: int,
         niceness: int,
     ) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -44,6 +46,7 @@ class Crew:
         self._origin = origin
         self._incarnation = incarnation
         self._niceness = niceness
+        self._storing = threading.Semaphore(store_threads)
         self._chunks: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._readers: list[ChunkReader] = []
@@ -133,8 +136,17 @@ class Crew:
         if attempt.abandoned or self._stopping.is_set():
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
-            if not reader.clone(attempt):
-                self._cache.store(reader.read(attempt, piece))
+            if attempt.source is Fixed.LOCAL:
+                with self._storing:
+                    self._copy(reader, attempt)
+            else:
+                verified = reader.read(attempt, piece)
+                with self._storing:
+                    self._cache.store(verified)
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)
         return ChunkStored(attempt)
+
+    def _copy(self, reader: ChunkReader, attempt: Attempt) -> None:
+        if not reader.clone(attempt):
+            self._cache.store(reader.read(attempt))

@@ -127,6 +127,7 @@ class Fetcher:
             swarm.manifest,
             self._incarnation,
             self._bulk,
+            store_threads=self._settings.store_threads,
             niceness=self._settings.niceness,
         )
         try:

@@ -15,6 +15,8 @@ class FetchSettings:
     threads: int = limits.FETCH_THREADS
     crowd_threads: int = limits.CROWD_FETCH_THREADS
     """The same where chunks are asked for rather than pushed: as many as a node gives at once."""
+    store_threads: int = limits.FETCH_THREADS_MAX
+    """How many of them copy, hash and write at once; the others wait for bytes from elsewhere."""
     niceness: int = BULK_NICENESS
     """Workers serving requests on this host go first."""
     progress_s: float = 0.5
@@ -53,6 +55,8 @@ class FetchSettings:
             raise ValueError(
                 f"crowd_threads is 1 to {limits.FETCH_THREADS_MAX}, not {self.crowd_threads}"
             )
+        if self.store_threads < 1:
+            raise ValueError(f"store_threads is at least 1, not {self.store_threads}")
         if self.first_contact_s > self.first_contact_s_max:
             raise ValueError("first_contact_s must not be above first_contact_s_max")
         if not self.first_contact_s <= self.expected_s < self.claim_timeout_s:

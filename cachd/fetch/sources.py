@@ -154,9 +154,8 @@ class ChunkReader:
             )
 
     def clone(self, attempt: Attempt) -> bool:
-        """Whether the cache could take the chunk over from another of its files as it is."""
-        chunk = attempt.wanted.chunk
-        return attempt.source is Fixed.LOCAL and self._cache.clone(chunk, self._buffer)
+        """Whether the cache could take a local chunk over from another of its files as it is."""
+        return self._cache.clone(attempt.wanted.chunk, self._buffer)
 
     def close(self) -> None:
         self.connections.close()

@@ -40,7 +40,7 @@ from cachd.node.memory_form import open_form
 from cachd.node.memory_keeper import Claims, MemoryKeeper
 from cachd.node.origin_book import OriginBook
 from cachd.node.peer_book import PeerBook
-from cachd.node.priority import prefer_this_thread
+from cachd.node.priority import prefer_this_thread, stand_behind_other_services
 from cachd.node.read_api import ReadApi
 from cachd.node.reporter import Reporter
 from cachd.node.repository import Repositories
@@ -188,6 +188,7 @@ class _Parts:
             policy=self._policy,
             memory=self._memory,
             make_room=self._room_for,
+            serving=lambda: self._host.has_workers,
             on_change=self._reporter.changed,
         )
         versions = config.data.absolute() / "cache" / "versions"
@@ -239,6 +240,7 @@ class _Parts:
     async def run(self, ready: Callable[[dict[str, object]], None]) -> None:
         """Until cancelled."""
         await self._host.start()
+        stand_behind_other_services()
         prefer_this_thread()
         try:
             await self._finders.start()

@@ -1,7 +1,9 @@
 """Who goes first on a busy host: the loop that flips, then the workers, then bulk bytes.
 
 A flip is a millisecond of work that must not wait behind others' time slices; hashing gigabytes can
-wait behind everybody. Linux keeps niceness per thread, and a new thread inherits its maker's.
+wait behind everybody. Linux keeps niceness per thread, and a new thread inherits its maker's. It
+compares threads of one group only, which a session is (sched(7), "The autogroup feature") or a
+control group; between groups their weights count, however nice their threads are. ADR 20.
 """
 
 from __future__ import annotations
@@ -9,18 +11,39 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from pathlib import Path
 
+from cachd import limits
 from cachd.cache.libc import read_when_disk_is_idle
-from cachd.cache.niceness import yield_to_others
+from cachd.cache.niceness import BULK_NICENESS, yield_to_others
 from cachd.memory.numa import interleave_this_thread, memory_nodes
 
 _LOOP = -5
+_AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def prefer_this_thread() -> None:
     """For the event loop. Needs CAP_SYS_NICE; without it a flip may wait for a time slice."""
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOOP)
+
+
+def stand_behind_other_services() -> None:
+    """For a process that leads its session, as services do: the session counts for as much as one
+    bulk thread. In others' sessions nothing is changed, nor where control groups have weights of
+    their own or the kernel makes no such groups."""
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            _AUTOGROUP.write_text(str(BULK_NICENESS))
+
+
+def store_threads(*, gently: bool) -> int:
+    """How many threads copy, hash and write at once. `gently`: a quarter of the processors, so that
+    who answers requests finds one of the others free; niceness alone lets it wait for a turn of
+    each thread."""
+    if not gently:
+        return limits.FETCH_THREADS_MAX
+    return max(1, len(os.sched_getaffinity(0)) // 4)
 
 
 def bring_bulk_bytes() -> None:

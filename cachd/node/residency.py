@@ -29,9 +29,10 @@ from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable, FetchCancelled, FetchFailed
 from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import FetchReport, Progress
+from cachd.fetch.settings import FetchSettings
 from cachd.node.memory_keeper import MemoryKeeper
 from cachd.node.origin_book import OriginBook
-from cachd.node.priority import bring_bulk_bytes
+from cachd.node.priority import bring_bulk_bytes, store_threads
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.intake import Intake
@@ -82,11 +83,13 @@ class _Job:
     task: asyncio.Task[Path] | None = None
     waiters: int = 0
     fetched: bool = False
+    gently: bool = False
+    """Workers on this host answer requests meanwhile."""
 
 
 class Residency:
-    """`peers` (of a model) and `policy` are asked when needed; `make_room` and `on_change` are
-    called on the event loop."""
+    """`peers` (of a model) and `policy` are asked when needed; `make_room`, `serving` (whether
+    workers are attached) and `on_change` are called on the event loop."""
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Residency:
         policy: Callable[[], Policy],
         memory: MemoryKeeper,
         make_room: Callable[[Manifest], Coroutine[None, None, None]],
+        serving: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
         self._cache = cache
@@ -115,6 +119,7 @@ class Residency:
         self._policy = policy
         self._memory = memory
         self._make_room = make_room
+        self._serving = serving
         self._on_change = on_change
         self._threads = ThreadPoolExecutor(BRINGS_MAX, "bring", bring_bulk_bytes)
         self._jobs: dict[Digest, _Job] = {}
@@ -193,7 +198,9 @@ class Residency:
         digest = arrival.digest
         job = self._jobs.get(digest)
         if job is None:
-            job = self._jobs[digest] = _Job(arrival, asyncio.get_running_loop())
+            job = self._jobs[digest] = _Job(
+                arrival, asyncio.get_running_loop(), gently=self._serving()
+            )  # fmt: skip
             job.task = asyncio.create_task(self._work(job, act), name=f"bring {digest}")
         if job.task is None:
             raise AssertionError("a job without its task")
@@ -345,8 +352,11 @@ class Residency:
     def _fetch(self, manifest: Manifest, documents: Documents, job: _Job) -> None:
         arrival, origin = job.arrival, self._origins.find()
         self._tell(job, "fetching")
+        settings = FetchSettings(
+            crowd_threads=self._bulk.upload_slots, store_threads=store_threads(gently=job.gently)
+        )
         fetcher = Fetcher(
-            self._cache, origin, self._node, self._incarnation,
+            self._cache, origin, self._node, self._incarnation, settings,
             offers=self._offers, zone=self._zone, bulk=self._bulk,
         )  # fmt: skip
         locations = self._locations(manifest.digest, documents, job)

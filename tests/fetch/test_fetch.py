@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from cachd.cache import storing
 from cachd.cache.cache import Cache
-from cachd.cache.verifier import verify
+from cachd.cache.index import Place
+from cachd.cache.layout import Layout
+from cachd.cache.partial import write_chunk
+from cachd.cache.verifier import VerifiedChunk, verify
 from cachd.fetch.errors import FetchCancelled, FetchFailed
 from cachd.fetch.report import FetchReport, Progress
 from cachd.peer import protocol
@@ -119,6 +125,38 @@ def test_a_sibling_version_moves_only_what_changed(tmp_path: Path, origin: Origi
         assert report.bytes_from_origin == CHUNK
         assert report.bytes_local == 39 * CHUNK + 100
         assert content(alone.cache.publish(second))["weights.bin"] == bytes(weights)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_few_threads_copy_and_write_at_once(
+    tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    """Of four, whether what they bring comes from here or from elsewhere: the first writes wait for
+    one more than may come."""
+    first, chunks = make_version(ONE)
+    second, more = make_version({"more.bin": ONE["weights.bin"] + random_bytes(20 * CHUNK, 3)})
+    places = put_packs(origin, second, more)
+    meeting = threading.Barrier(at_once + 1)
+    writing, most = [0], [0]
+    lock = threading.Lock()
+
+    def noted(layout: Layout, verified: VerifiedChunk, wanting: Sequence[Place]) -> None:
+        with lock:
+            writing[0] += 1
+            most[0] = max(most[0], writing[0])
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(1)
+        write_chunk(layout, verified, wanting)
+        with lock:
+            writing[0] -= 1
+
+    with node(tmp_path / "a", origin, replace(SETTINGS, store_threads=at_once)) as alone:
+        fill(alone.cache, first, chunks)
+        monkeypatch.setattr(storing, "write_chunk", noted)
+        report = alone.fetch(second, places)
+        assert report.bytes_local
+        assert report.bytes_from_origin
+        assert most[0] == at_once
 
 
 def test_a_damaged_local_copy_is_fetched_instead(tmp_path: Path, origin: Origin) -> None:

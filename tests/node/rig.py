@@ -64,6 +64,7 @@ class Disk:
         self.standings: dict[Digest, Standing] = {}
         self.to_serve: dict[Digest, int] = {}
         self.in_use: set[Digest] = set()
+        self.has_workers = False
         self.let_go: list[Digest] = []
         self.stays: set[Digest] = set()
         self._memory_settings = memory
@@ -92,6 +93,7 @@ class Disk:
             policy=lambda: self._policy,
             memory=self.memory,
             make_room=self._make_room,
+            serving=lambda: self.has_workers,
             on_change=lambda: None,
         )
         self.retention = Retention(

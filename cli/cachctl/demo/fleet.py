@@ -31,12 +31,16 @@ class DemoFailed(RegistryError):
 class Fleet:
     """Processes by name. A context manager: leaving it stops all of them.
 
-    Logs are in `folder`, the workers' sockets in `runtime`, whose path is to be short.
+    Logs are in `folder`, the workers' sockets in `runtime`, whose path is to be short. `services`:
+    each leads a session, as what a service manager starts does.
     """
 
-    def __init__(self, folder: Path, runtime: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, runtime: Path | None = None, *, services: bool = False
+    ) -> None:
         self._folder = folder
         self._runtime = runtime or folder
+        self._services = services
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
     def __enter__(self) -> Fleet:
@@ -136,6 +140,7 @@ class Fleet:
                 stderr=log,
                 text=True,
                 env=os.environ | env,
+                start_new_session=self._services,
             )
             self._processes[name] = process
         return process

@@ -1,0 +1,77 @@
+"""What a node leaves to those who answer requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cachd import limits
+from cachd.cache.niceness import BULK_NICENESS
+from cachd.cache.quota import Quota
+from cachd.node import residency
+from cachd.node.priority import store_threads
+from registry_core import Registry
+from tests.node.rig import Disk, push
+
+AUTOGROUP = Path("/proc/self/autogroup")
+STAND_BEHIND = """
+import pathlib
+from cachd.node.priority import stand_behind_other_services
+stand_behind_other_services()
+autogroup = pathlib.Path("/proc/self/autogroup")
+print(autogroup.read_text() if autogroup.exists() else "nice 0")
+"""
+
+
+def group_niceness(*, service: bool) -> int:
+    """Of a process, after it stood behind the others."""
+    ran = subprocess.run(
+        [sys.executable, "-c", STAND_BEHIND],
+        capture_output=True, text=True, check=True, start_new_session=service,
+    )  # fmt: skip
+    return int(ran.stdout.split()[-1])
+
+
+def test_a_service_weighs_as_little_as_its_bulk_threads() -> None:
+    """Where the kernel makes a group of each session."""
+    assert group_niceness(service=True) == (BULK_NICENESS if AUTOGROUP.exists() else 0)
+
+
+def test_the_session_of_others_keeps_its_weight() -> None:
+    before = int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else 0
+    assert group_niceness(service=False) == before
+
+
+def test_a_quarter_of_the_processors_beside_workers() -> None:
+    processors = len(os.sched_getaffinity(0))
+    assert store_threads(gently=True) == max(1, processors // 4)
+    assert store_threads(gently=False) == limits.FETCH_THREADS_MAX
+
+
+@pytest.mark.parametrize("workers", [True, False])
+def test_bringing_is_gentle_while_workers_are_attached(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: bool
+) -> None:
+    asked: list[bool] = []
+
+    def noted(*, gently: bool) -> int:
+        asked.append(gently)
+        return store_threads(gently=gently)
+
+    monkeypatch.setattr(residency, "store_threads", noted)
+
+    async def scenario() -> None:
+        version = push(registry, tmp_path / "v1", {"a.bin": b"a" * 100_000})
+        origin = tmp_path / "registry" / "origin"
+        disk = Disk(tmp_path / "n1", registry, origin, Quota(2**30))
+        disk.has_workers = workers
+        await disk.residency.bring(version)
+        await disk.close()
+
+    asyncio.run(scenario())
+    assert asked == [workers]
