@@ -83,13 +83,11 @@ class _Job:
     task: asyncio.Task[Path] | None = None
     waiters: int = 0
     fetched: bool = False
-    gently: bool = False
-    """Workers on this host answer requests meanwhile."""
 
 
 class Residency:
-    """`peers` (of a model) and `policy` are asked when needed; `make_room`, `serving` (whether
-    workers are attached) and `on_change` are called on the event loop."""
+    """`peers` (of a model), `policy` and `serving` (whether workers are attached) are asked when
+    needed, by any thread; `make_room` and `on_change` are called on the event loop."""
 
     def __init__(
         self,
@@ -198,9 +196,7 @@ class Residency:
         digest = arrival.digest
         job = self._jobs.get(digest)
         if job is None:
-            job = self._jobs[digest] = _Job(
-                arrival, asyncio.get_running_loop(), gently=self._serving()
-            )  # fmt: skip
+            job = self._jobs[digest] = _Job(arrival, asyncio.get_running_loop())
             job.task = asyncio.create_task(self._work(job, act), name=f"bring {digest}")
         if job.task is None:
             raise AssertionError("a job without its task")
@@ -353,7 +349,8 @@ class Residency:
         arrival, origin = job.arrival, self._origins.find()
         self._tell(job, "fetching")
         settings = FetchSettings(
-            crowd_threads=self._bulk.upload_slots, store_threads=store_threads(gently=job.gently)
+            crowd_threads=self._bulk.upload_slots,
+            store_threads=store_threads(gently=self._serving()),
         )
         fetcher = Fetcher(
             self._cache, origin, self._node, self._incarnation, settings,
