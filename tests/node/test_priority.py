@@ -18,33 +18,36 @@ from cachd.node.priority import store_threads
 from registry_core import Registry
 from tests.node.rig import Disk, push
 
-AUTOGROUP = Path("/proc/self/autogroup")
 STAND_BEHIND = """
 import pathlib
 from cachd.node.priority import stand_behind_other_services
-stand_behind_other_services()
 autogroup = pathlib.Path("/proc/self/autogroup")
-print(autogroup.read_text() if autogroup.exists() else "nice 0")
+print(autogroup.read_text() if autogroup.exists() else "")
+stand_behind_other_services()
+print("---")
+print(autogroup.read_text() if autogroup.exists() else "")
 """
 
 
-def group_niceness(*, service: bool) -> int:
-    """Of a process, after it stood behind the others."""
+def group_niceness(*, service: bool) -> list[int | None]:
+    """Of a process, before and after it stood behind the others. None where it has no group: its
+    session began without one, or the kernel makes none."""
     ran = subprocess.run(
         [sys.executable, "-c", STAND_BEHIND],
         capture_output=True, text=True, check=True, start_new_session=service,
     )  # fmt: skip
-    return int(ran.stdout.split()[-1])
+    words = (group.split() for group in ran.stdout.split("---"))
+    return [int(of[-1]) if of else None for of in words]
 
 
 def test_a_service_weighs_as_little_as_its_bulk_threads() -> None:
-    """Where the kernel makes a group of each session."""
-    assert group_niceness(service=True) == (BULK_NICENESS if AUTOGROUP.exists() else 0)
+    before, after = group_niceness(service=True)
+    assert after == (None if before is None else BULK_NICENESS)
 
 
 def test_the_session_of_others_keeps_its_weight() -> None:
-    before = int(AUTOGROUP.read_text().split()[-1]) if AUTOGROUP.exists() else 0
-    assert group_niceness(service=False) == before
+    before, after = group_niceness(service=False)
+    assert after == before
 
 
 def test_a_quarter_of_the_processors_beside_workers() -> None:
