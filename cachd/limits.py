@@ -39,7 +39,6 @@ MEMORY_REPORTED_MAX = 1_000  # versions in a node's report
 # Peer protocol
 REQUEST_PAYLOAD_MAX = 64
 HAVE_BITMAP_MAX = (domain.CHUNKS_MAX + 7) // 8
-HAVE_PAYLOAD_MAX = 2 * HAVE_BITMAP_MAX
 MAPS_INTERVAL_S = 0.075  # between two maps to one follower, unless claims changed
 MAPS_PER_S = 400  # to all followers together, unless claims changed
 MAPS_PER_S_PUSHING = 10  # the same of a node that pushes: maps tell little more

@@ -63,7 +63,7 @@ def judge(swarm: Swarm, attempt: Attempt, error: Exception, now_s: float) -> Non
 def judge_follow(swarm: Swarm, peer: PeerSourceState, error: Exception, now_s: float) -> None:
     """A peer cannot be followed any more; raise `error` if that is not the peer's."""
     peer.last_error = str(error)
-    swarm.pushes.gone(peer.address.node_id)
+    swarm.lost(peer)
     match error:
         case IntegrityError() | PeerMisbehaved():
             swarm.complain(peer.address.node_id, None, str(error))

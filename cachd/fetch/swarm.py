@@ -146,6 +146,11 @@ class Swarm:
             peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
 
+    def lost(self, peer: PeerSourceState) -> None:
+        """It is not followed any more. Should it be again, it promises anew."""
+        peer.claimed = peer.claimed[:0]
+        self.pushes.gone(peer.address.node_id)
+
     # Attempts
 
     def begin(self, assignment: Assignment, now_s: float) -> Attempt:

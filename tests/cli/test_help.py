@@ -13,6 +13,7 @@ import pytest
 
 import cachd.cache.errors
 import cachd.control.problems
+import cachd.main
 import registry_core.errors
 import registry_core.ledger.replica
 from cachctl import exits
@@ -80,6 +81,16 @@ def test_every_command_is_documented() -> None:
     table = (Path(__file__).parents[2] / "docs" / "CLI.md").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f"`{name}" in table, name
+
+
+@pytest.mark.parametrize("name", ["authority", "node", "dev"])
+def test_every_option_of_the_daemons_is_documented(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "CLI.md").read_text(encoding="utf-8")
+    daemon = cachd.main.cli.get_command(click.Context(cachd.main.cli), name)
+    assert daemon is not None
+    for option in daemon.params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert f"`{option.opts[0]}`" in text or f"`{option.opts[0]} " in text, option.opts[0]
 
 
 def kinds(module: object) -> Iterator[type[registry_core.errors.RegistryError]]:

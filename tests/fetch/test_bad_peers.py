@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cachd import limits
+from cachd.fetch.blame import judge_follow
 from cachd.fetch.roster import Roster
 from cachd.fetch.swarm import Swarm
 from cachd.peer import protocol
 from cachd.peer.directory import PeerAddress
+from cachd.peer.errors import PeerUnreachable
 from cachd.peer.protocol import GetChunk, Status
 from registry_core.domain.identifiers import NodeId
 from tests.cache.test_cache import content
@@ -78,6 +81,19 @@ def test_only_the_culprit_is_blamed(
 def test_who_failed_last_is_asked_only_for_what_nobody_else_can_give() -> None:
     failed, sound = peer(NODES[0], 0, 1, 2, failing=True), peer(NODES[1], 0, 1, slots_free=3)
     assert by_source(planned(view(3, failed, sound))) == {NODES[0]: {2}, NODES[1]: {0, 1}}
+
+
+def test_a_peer_that_is_followed_again_is_believed_again(tmp_path: Path) -> None:
+    """It promises the same as before the connection broke."""
+    with node(tmp_path / "a", None) as one:
+        swarm = Swarm(one.cache.begin(MANIFEST), {}, NodeId("a"), SETTINGS, 0.0)
+    swarm.set_peers(Roster([PeerAddress(NODES[0], "127.0.0.1", 1)]), 0.0)
+    maps = np.zeros(len(swarm.chunks), np.bool_), np.array([2, 3])
+    for now_s in (1.0, 2.0):
+        swarm.seen(NODES[0], 7, maps, now_s)
+        assert swarm.view(now_s, 0).expected.nonzero()[0].tolist() == [2, 3]
+        judge_follow(swarm, swarm.peers[NODES[0]], PeerUnreachable("the connection broke"), now_s)
+        assert not swarm.view(now_s, 0).expected.any()
 
 
 def test_a_peer_that_was_started_again_is_given_another_chance(tmp_path: Path) -> None:
