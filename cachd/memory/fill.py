@@ -89,8 +89,8 @@ class _Work:
     def _bring(self, mapped: ReadOnlyMap, offset: int, chunk: Chunk) -> None:
         if self._locks:
             self._lock_pages(mapped, offset, chunk.length)
-        mapped.populate(offset, chunk.length)
-        if self._hashed:
+        brought = mapped.populate(offset, chunk.length)
+        if self._hashed or not brought:  # before Linux 5.14 reading them is what brings them
             verify(chunk, mapped.view(offset, chunk.length))
 
     def _lock_pages(self, mapped: ReadOnlyMap, offset: int, length: int) -> None:

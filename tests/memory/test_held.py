@@ -14,6 +14,7 @@ import pytest
 
 from cachd import limits
 from cachd.cache.cache import Cache
+from cachd.cache.libc import ReadOnlyMap
 from cachd.memory.fill import Filled, fill
 from cachd.memory.held import Held, Measured
 from cachd.memory.locking import LockMemory, lockable_bytes
@@ -110,6 +111,20 @@ def test_a_version_of_very_many_files_holds_the_largest(
     held = Held(folder, manifest)
     assert held.held_bytes == len(FILES["big.bin"])
     assert bring(held, manifest, LockMemory.NEVER).damaged == []
+    held.close()
+
+
+def test_a_kernel_that_cannot_populate_has_the_bytes_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 5.14 madvise does not know MADV_POPULATE_READ."""
+    manifest, folder = publish(tmp_path)
+    forget(folder / "big.bin")
+    monkeypatch.setattr(ReadOnlyMap, "populate", lambda *_: False)
+    held = Held(folder, manifest)
+    assert held.measure(RNG).share < 0.5
+    fresh = fill(held, manifest, threading.Event(), lock=LockMemory.NEVER, hashed=False)
+    assert (fresh, held.measure(RNG).share) == (Filled([]), 1.0)
     held.close()
 
 
