@@ -48,6 +48,8 @@ SILENCE_S_MAX = 3 * QUIET_S
 
 # Peer server
 SERVER_CONNECTIONS_MAX = 512
+SERVER_ACCEPTS_AT_ONCE = 32  # before those that were accepted are heard
+NEWCOMER_SAYS_AT_ONCE = 32  # messages, before others are heard
 SERVER_UPLOAD_SLOTS = 6  # chunks leaving at once; beyond it the answer is BUSY
 SLOTS_LINK_BITS = 10_000_000_000  # a second, of the link that these slots are for
 SERVER_IDLE_TIMEOUT_S = 60.0  # longer than a fetch pauses between two requests

@@ -15,8 +15,8 @@ blame       what a failure means for its source: wait, refuse, ban
 sources     one chunk from a peer, the origin or the local cache, verified
 runs        pure: attempts that one request to the origin serves
 executor    the threads of a fetch: they do I/O and hand events back
-follow      connects to the peers that are followed
-hear_loop   one thread that hears many of them: what they hold, what they push
+follow      the peers that are followed, each in one of a few loops
+hear_loop   one thread that follows many of them: what they hold, what they push
 incoming    chunks that are pushed, verified and stored as they come
 events      what the threads tell
 fetcher     `Fetcher`: the coordinator's loop, and the public entry

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.random import default_rng
 
 from cachd.cache.cache import Cache
 from cachd.fetch.blame import judge, judge_follow
@@ -149,7 +150,7 @@ class _Coordinator:
         self._peers = peers
         self._settings = settings
         self._roster = Roster()
-        self._rng = np.random.default_rng()  # spreads load, guards nothing
+        self._rng = default_rng()  # spreads load, guards nothing
         self._peers_at_s = 0.0
         self._follow_at_s = 0.0
         self._planned_s = 0.0

@@ -1,7 +1,8 @@
 """Following peers: what they hold, and the chunks that they push.
 
-A connection is made in a thread of its own, since that may wait; then one of a few loops hears it,
-beside others (`hear_loop`). What comes is told to the coordinator as events.
+One of a few loops has a peer, beside others (`hear_loop`). Only a host that has a name is connected
+to by a thread of its own, since looking it up may wait. What comes is told to the coordinator as
+events.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from cachd.cache.cache import Cache
 from cachd.fetch.events import Event, PeerSilent
 from cachd.fetch.hear_loop import FollowedPeer, HearLoop
 from cachd.fetch.incoming import Incoming
-from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
+from cachd.peer.following import Following, has_name
 from cachd.peer.intake import Intake
 from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
@@ -43,22 +44,25 @@ class Followers:
         self._intake = intake
         self._incoming = Incoming(cache, manifest, intake)
         self._lock = threading.Lock()  # guards the three below
-        self._open: dict[PeerAddress, PeerConnection] = {}
+        self._open: dict[PeerAddress, Following] = {}
         self._connecting: set[threading.Thread] = set()
         self._stopping = False
         self._loops = [
-            HearLoop(self._incoming, intake, tell, self._ended, prepare)
+            HearLoop(self._incoming, intake, tell, self._ended, prepare, self._held)
             for _ in range(limits.HEAR_LOOPS)
         ]
         self._next_loop = cycle(self._loops)
 
     def follow(self, address: PeerAddress) -> None:
-        thread = threading.Thread(
-            target=self._connect, args=(address,), name="cachd-follow", daemon=True
-        )
-        with self._lock:
-            self._connecting.add(thread)
-            thread.start()
+        if has_name(address):
+            thread = threading.Thread(
+                target=self._look_up, args=(address,), name="cachd-follow", daemon=True
+            )
+            with self._lock:
+                self._connecting.add(thread)
+                thread.start()
+        else:
+            self._connect(address)
 
     def moved_s(self) -> Mapping[NodeId, float]:
         """By peer: when a part of a chunk that it pushes last came."""
@@ -90,30 +94,29 @@ class Followers:
         for loop in self._loops:
             loop.stop()
 
-    def _connect(self, address: PeerAddress) -> None:
+    def _look_up(self, address: PeerAddress) -> None:
         self._prepare()
         try:
-            peer = PeerConnection(address, incarnation=self._incarnation, intake=self._intake)
-            try:
-                self._keep(address, peer)
-                peer.follow(self._manifest.digest, self._cache.have(self._manifest.digest) or b"")
-                chunks = len(self._manifest.unique_chunks)
-                with self._lock:
-                    next(self._next_loop).add(FollowedPeer(peer, chunks))
-            except BaseException:
-                peer.close()
-                raise
-        except Exception as error:  # handed to the coordinator, which judges it
-            self._ended(address, error)
+            self._connect(address)
         finally:
             with self._lock:
                 self._connecting.discard(threading.current_thread())
 
-    def _keep(self, address: PeerAddress, peer: PeerConnection) -> None:
+    def _connect(self, address: PeerAddress) -> None:
+        digest, chunks = self._manifest.digest, len(self._manifest.unique_chunks)
+        try:
+            peer = Following.connect(address, self._intake, digest, self._incarnation)
+        except Exception as error:  # handed to the coordinator, which judges it
+            return self._ended(address, error)
         with self._lock:
-            if self._stopping:
-                raise PeerUnreachable("the fetch is being stopped")
-            self._open[address] = peer
+            if not self._stopping:
+                self._open[address] = peer
+                return next(self._next_loop).add(FollowedPeer(peer, chunks))
+        peer.close()
+        return self._ended(address, PeerUnreachable("the fetch is being stopped"))
+
+    def _held(self) -> bytes:
+        return self._cache.have(self._manifest.digest) or b""
 
     def _ended(self, address: PeerAddress, error: Exception) -> None:
         with self._lock:

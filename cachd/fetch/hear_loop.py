@@ -1,4 +1,4 @@
-"""One thread that hears many followed peers: what they hold, and the chunks that they push.
+"""One thread that follows many peers: connects to them, and hears what they hold and push.
 
 A thread for each would do little but wait, and fight for the interpreter when it wakes. Bytes are
 received, hashed and written without the interpreter's lock. Whoever finds no room for a chunk
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from cachd import limits
 from cachd.fetch.events import ChunkPushed, Event, PeerTold
 from cachd.fetch.incoming import Incoming, IncomingChunk
-from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import PeerTooSlow
+from cachd.peer.errors import PeerTooSlow, PeerUnreachable
+from cachd.peer.following import Bitmap, Following
 from cachd.peer.hearing import Hearing, Maps, Quiet, Unit
 from cachd.peer.intake import Intake
 from cachd.peer.poller import Poller
@@ -31,9 +31,9 @@ _ROUND_S_MAX = 1.0
 
 
 class FollowedPeer:
-    """A connection that was asked to follow a version of so many distinct chunks."""
+    """A connection that is to be made, about a version of so many distinct chunks."""
 
-    def __init__(self, connection: PeerConnection, chunks: int) -> None:
+    def __init__(self, connection: Following, chunks: int) -> None:
         self.connection = connection
         self.address = connection.address
         self.descriptor = connection.fileno()
@@ -54,9 +54,11 @@ class HearLoop:
         tell: Callable[[Event], None],
         ended: Callable[[PeerAddress, Exception], None],
         prepare: Callable[[], None],
+        held: Bitmap,
     ) -> None:
         self._incoming = incoming
         self._intake = intake
+        self._held = held
         self._tell = tell
         self._ended = ended
         self._prepare = prepare
@@ -98,7 +100,7 @@ class HearLoop:
         for descriptor, _ in ready:
             peer = self._peers.get(descriptor)
             if peer is not None:
-                self._with(peer, self._advance)
+                self._with(peer, self._advance if peer.connection.all_said else self._speak)
         self._read_clock()
         while self._arriving:
             self._admit(self._arriving.popleft())
@@ -118,6 +120,12 @@ class HearLoop:
         peer.heard_s = self._now_s
         self._peers[peer.descriptor] = peer
         self._poller.listen(peer.descriptor)
+        self._poller.want_to_send(peer.descriptor, True)
+
+    def _speak(self, peer: FollowedPeer) -> None:
+        if peer.connection.speak(self._held):
+            self._poller.want_to_send(peer.descriptor, False)
+        peer.heard_s = self._now_s
 
     def _with(self, peer: FollowedPeer, act: Callable[[FollowedPeer], None]) -> None:
         try:
@@ -182,8 +190,15 @@ class HearLoop:
             peer.connection.wake_at(len(chunk.rest(self._step)))
 
     def _require_life(self, peer: FollowedPeer) -> None:
-        if peer.incoming is not None:
+        silent_s = self._now_s - peer.heard_s
+        if not peer.connection.connected:
+            if silent_s > limits.CONNECT_TIMEOUT_S:
+                raise PeerUnreachable(f"peer {peer.address} cannot be reached: it does not answer")
+        elif not peer.hearing.greeted:
+            if silent_s > limits.RECEIVE_TIMEOUT_S:
+                raise PeerTooSlow(f"peer {peer.address} does not greet")
+        elif peer.incoming is not None:
             with peer.connection.exchange():
                 peer.connection.require_progress(peer.window, self._now_s, peer.incoming.filled)
-        elif peer.parked is None and self._now_s - peer.heard_s > limits.SILENCE_S_MAX:
+        elif peer.parked is None and silent_s > limits.SILENCE_S_MAX:
             raise PeerTooSlow(f"peer {peer.address} has fallen silent")

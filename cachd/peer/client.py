@@ -1,15 +1,13 @@
-"""Takes chunks and documents from one peer over one connection, or follows a version there.
+"""Takes chunks and documents from one peer over one connection.
 
 Whatever the peer does ends within a bound of time and memory: a connect timeout, a receive
 timeout per system call, a minimum of bytes per window (less the time that this node's own limit
-takes), and lengths checked against what was asked before anything is read. A connection belongs to
-one thread; only `cut` is for others. After an error with `broken` set the connection is closed.
+takes), and lengths checked against what was asked before anything is read.
 What comes is not verified here: chunks go through cachd.cache.verifier, documents by digest.
 """
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 import struct
@@ -21,17 +19,11 @@ from cachd import limits
 from cachd.cache.documents import DocumentKind
 from cachd.peer import protocol
 from cachd.peer.directory import PeerAddress
-from cachd.peer.errors import (
-    PeerBusy,
-    PeerError,
-    PeerLacks,
-    PeerMisbehaved,
-    PeerTooSlow,
-    PeerUnreachable,
-)
+from cachd.peer.errors import PeerBusy, PeerLacks, PeerMisbehaved, PeerUnreachable
 from cachd.peer.intake import Intake
+from cachd.peer.peer_socket import PeerSocket
 from cachd.peer.progress_window import ProgressWindow
-from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Request, Status
+from cachd.peer.protocol import GetChunk, GetDocument, Request, Status
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk
 
@@ -46,7 +38,15 @@ def _no_limit(_: int) -> float:
     return 0.0
 
 
-class PeerConnection:
+def connected(address: PeerAddress, timeout_s: float = limits.CONNECT_TIMEOUT_S) -> socket.socket:
+    """A socket to the peer, whose host may be a name. PeerUnreachable."""
+    try:
+        return socket.create_connection((address.host, address.port), timeout=timeout_s)
+    except OSError as error:
+        raise PeerUnreachable(f"peer {address} cannot be reached: {error}") from error
+
+
+class PeerConnection(PeerSocket):
     """Connected, and hellos exchanged, once constructed. `incarnation` is the peer's."""
 
     def __init__(
@@ -59,17 +59,9 @@ class PeerConnection:
         receive_timeout_s: float = limits.RECEIVE_TIMEOUT_S,
         progress_window_s: float = limits.PROGRESS_WINDOW_S,
     ) -> None:
-        self.address = address
-        self._intake = intake or Intake()
         self._window_s = progress_window_s
         self._receive_timeout_ms = round(receive_timeout_s * 1000)
-        self._wakes_at = 1
-        try:
-            self._socket = socket.create_connection(
-                (address.host, address.port), timeout=connect_timeout_s
-            )
-        except OSError as error:
-            raise PeerUnreachable(f"peer {address} cannot be reached: {error}") from error
+        super().__init__(address, connected(address, connect_timeout_s), intake or Intake())
         try:
             self._poller = select.poll()
             self._poller.register(self._socket, select.POLLIN)
@@ -92,18 +84,6 @@ class PeerConnection:
     ) -> None:
         self.close()
 
-    @property
-    def closed(self) -> bool:
-        return self._socket.fileno() < 0
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def cut(self) -> None:
-        """Make a call under way in another thread fail soon."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
     def get_chunk_into(
         self, chunk: Chunk, buffer: memoryview, on_slice: Callable[[int], None] = _ignore
     ) -> None:
@@ -118,56 +98,6 @@ class PeerConnection:
                 )
             self._receive_into(buffer[:length], on_slice, self._intake.take)
 
-    def follow(self, digest: Digest, held: bytes) -> None:
-        """Ask to be told what the peer holds of a version, and to be sent what it brings in, other
-        than what `held` (a bitmap) names. From here on, a `Hearing` takes what comes."""
-        self.tell_held(0, held)  # first, or the peer would begin to push what is here
-        with self.exchange():
-            self._socket.sendall(protocol.encode_request(Follow(digest)))
-
-    def tell_held(self, first: int, held: bytes) -> None:
-        """The chunks of the bitmap from number `first` on need not be sent any more."""
-        step = protocol.HELD_BITMAP_MAX
-        with self.exchange():
-            for start in range(0, len(held), step):
-                part = held[start : start + step]
-                if any(part):
-                    request = protocol.encode_request(Held(first + 8 * start, part))
-                    self._socket.sendall(request)
-
-    def tell_held_at_once(self, number: int) -> None:
-        """The same of one chunk; from any thread once `follow` has returned. Not told where that
-        would wait: the push is spared if it can be."""
-        held = Held(number & ~7, bytes([1 << (number & 7)]))
-        with contextlib.suppress(OSError):
-            self._socket.send(protocol.encode_request(held), socket.MSG_DONTWAIT)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def receive_now(self, view: memoryview) -> int:
-        """As many bytes into `view` as are there, at most all of it; 0 if none is."""
-        try:
-            count = self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return 0
-        if not count:
-            raise PeerUnreachable(f"peer {self.address} ended the connection")
-        return count
-
-    def require_progress(self, window: ProgressWindow, now_s: float, filled: int) -> None:
-        """PeerTooSlow if a transfer, of which so many bytes are there, brings too little."""
-        brought = window.brought(now_s, filled)
-        if brought is not None and brought < self._intake.least_bytes:
-            raise PeerTooSlow(f"peer {self.address} sent {brought} bytes in {window.seconds:g} s")
-
-    def wake_at(self, count: int) -> None:
-        """A poller sees this connection once so many bytes are there. A thread that is woken for
-        every packet does little else on a slow link."""
-        if count != self._wakes_at:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
-            self._wakes_at = count
-
     def document(self, digest: Digest, kind: DocumentKind, *, bytes_max: int) -> bytes:
         """The document, unverified. Memory grows only with what has arrived."""
         with self.exchange():
@@ -180,17 +110,6 @@ class PeerConnection:
             while len(data) < length:
                 data += self._receive(min(limits.DOCUMENT_STEP, length - len(data)), bulk=True)
         return bytes(data)
-
-    def exchange(self) -> _Exchange:
-        """One request and its answer: errors translated, a broken connection closed."""
-        return _Exchange(self)
-
-    def spoilt(self, error: BaseException) -> BaseException:
-        """What an exchange ended by; the connection is closed unless it is as good as before."""
-        translated = self._translated(error)
-        if not isinstance(translated, PeerError) or translated.broken:
-            self.close()
-        return translated
 
     def _prepare(self, receive_timeout_s: float) -> None:
         # Timeouts of the socket itself rather than of Python: no poll before each call.
@@ -241,37 +160,3 @@ class PeerConnection:
         """Until so many bytes are there, or the receive timeout."""
         self.wake_at(count)
         self._poller.poll(self._receive_timeout_ms)
-
-    def _translated(self, error: BaseException) -> BaseException:
-        match error:
-            case Malformed():
-                return PeerMisbehaved(f"peer {self.address} does not speak the protocol: {error}")
-            case BlockingIOError():
-                return PeerTooSlow(f"peer {self.address} does not take a request")
-            case OSError():
-                return PeerUnreachable(f"peer {self.address}: {error.strerror or error}")
-            case _:
-                return error
-
-
-class _Exchange:
-    """A class rather than a generator: there are several for each step of a chunk."""
-
-    __slots__ = ("_peer",)
-
-    def __init__(self, peer: PeerConnection) -> None:
-        self._peer = peer
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            translated = self._peer.spoilt(error)
-            if translated is not error:
-                raise translated from error

@@ -1,8 +1,8 @@
 """One accepted connection of the peer server.
 
-A connection belongs to its own thread, and from `feed` on to that of the `FeedLoop`; only `cut`,
-`progressed_s` and `answering` are for the watch thread. It ends with the peer's end of stream, an
-error, a malformed header, or a cut.
+A connection belongs to the `Reception` until it is clear what the peer wants: `feed` makes it the
+`FeedLoop`'s, `serve` belongs to a thread of its own. Only `cut`, `progressed_s` and `answering` are
+for the watch thread. It ends with the peer's end of stream, an error, a malformed header, or a cut.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import contextlib
 import os
 import socket
 import time
+from pathlib import Path
 
+from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
 from cachd.peer.feed import Feed, HeldThere
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Follow, GetChunk, GetDocument, Held, Malformed, Status
+from cachd.peer.requests import Asked, Gone, Requests
 from cachd.peer.traffic import Traffic
 from registry_core.domain.identifiers import Digest
-
-
-class _Gone(Exception):
-    """The connection cannot go on; there is nobody to tell."""
 
 
 class ServedConnection:
@@ -42,6 +41,7 @@ class ServedConnection:
         self._traffic = traffic
         self._progressed_s = time.monotonic()
         self._fed: Feed | None = None
+        self._requests = Requests(accepted)
         self.answering = False
 
     @property
@@ -57,40 +57,70 @@ class ServedConnection:
     def close(self) -> None:
         self._socket.close()
 
-    def serve(self) -> Digest | None:
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def greet(self) -> None:
+        """At first, when there is room for so little."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._traffic.congestion.apply(self._socket)  # a route's would come before a listener's
+        self._send(protocol.encode_hello(self._incarnation))
+
+    def hear(self) -> Follow | Asked | None:
+        """What the peer wants: then `feed` or `serve` it; None until more has come. Does not wait.
+        Gone, Malformed or an OSError end it."""
+        for _ in range(limits.NEWCOMER_SAYS_AT_ONCE):
+            asked = self._requests.next()
+            if asked is None:
+                return None
+            self._progressed_s = time.monotonic()
+            match asked.decoded():
+                case Follow() as wanted:
+                    return wanted
+                case Held() as told:
+                    self._held_there.note(told)
+                case GetDocument() as wanted if not self._document(wanted).exists():
+                    self._refuse_now(Status.NOT_FOUND)
+                case _:
+                    return asked
+        return None
+
+    def _refuse_now(self, status: Status) -> None:
+        """At the start of a rollout all ask each other for what none has: not by a thread each.
+        Who does not read even that has itself to blame."""
+        try:
+            self._send(protocol.encode_response_header(status, 0), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise Gone from None
+
+    def serve(self, first: Asked) -> Digest | None:
         """Answer until the peer goes, or follows a version: then `feed` it."""
         try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._traffic.congestion.apply(self._socket)  # a route's would come before a listener's
-            self._send(protocol.encode_hello(self._incarnation))
-            protocol.decode_hello(self._receive(protocol.HELLO_BYTES))
+            asked = first
             while True:
-                header = self._receive(protocol.HEADER_BYTES)
-                kind, length = protocol.decode_request_header(header)
-                payload = self._receive(length)
                 self.answering = True
-                followed = self._answer(kind, payload)
+                followed = self._answer(asked)
                 if followed is not None:
                     return followed
                 self.answering = False
-        except (_Gone, Malformed, OSError):
+                header = self._receive(protocol.HEADER_BYTES)
+                kind, length = protocol.decode_request_header(header)
+                asked = Asked(kind, self._receive(length))
+        except (Gone, Malformed, OSError):
             return None  # the peer sees the end of the stream and tells its own side
 
-    def _answer(self, kind: int, payload: bytes) -> Digest | None:
-        try:
-            request = protocol.decode_request(kind, payload)
-        except Malformed:
-            self._refuse(Status.BAD_REQUEST)
-            return None
-        match request:
-            case GetChunk():
-                self._give_chunk(request)
+    def _answer(self, asked: Asked) -> Digest | None:
+        match asked.decoded():
+            case None:
+                self._refuse(Status.BAD_REQUEST)
             case Follow(digest):
                 return digest
-            case GetDocument():
-                self._give_document(request)
-            case Held():
-                self._held_there.note(request)
+            case GetChunk() as wanted:
+                self._give_chunk(wanted)
+            case GetDocument() as wanted:
+                self._give_document(wanted)
+            case Held() as told:
+                self._held_there.note(told)
         return None
 
     def feed(self, digest: Digest) -> Feed:
@@ -120,9 +150,8 @@ class ServedConnection:
             self._traffic.free_slot()
 
     def _give_document(self, request: GetDocument) -> None:
-        path = self._cache.document_path(request.digest, request.kind)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self._document(request), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return self._refuse(Status.NOT_FOUND)
         try:
@@ -130,6 +159,9 @@ class ServedConnection:
             self._send_file(_head_of(whole), whole)
         finally:
             os.close(descriptor)
+
+    def _document(self, wanted: GetDocument) -> Path:
+        return self._cache.document_path(wanted.digest, wanted.kind)
 
     def _refuse(self, status: Status) -> None:
         self._send(protocol.encode_response_header(status, 0))
@@ -144,7 +176,7 @@ class ServedConnection:
             self._progressed_s = time.monotonic()  # this node's limit is no fault of the reader
             count = os.sendfile(out, part.descriptor, offset, step)
             if not count:
-                raise _Gone  # the file is shorter than it was: end here rather than invent bytes
+                raise Gone  # the file is shorter than it was: end here rather than invent bytes
             offset += count
             self._progressed_s = time.monotonic()
 
@@ -155,7 +187,7 @@ class ServedConnection:
     def _receive(self, count: int) -> bytes:
         data = self._socket.recv(count, socket.MSG_WAITALL) if count else b""
         if len(data) != count:
-            raise _Gone
+            raise Gone
         self._progressed_s = time.monotonic()
         return data
 

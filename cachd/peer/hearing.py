@@ -1,6 +1,7 @@
 """What a followed peer sends, taken as it comes. Nothing here waits; belongs to one thread.
 
 hello, Held, Follow  ->
+                     <-  hello
                      <-  Maps | Quiet | Unit, whose bytes follow     any number of them
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cachd.peer import protocol
-from cachd.peer.client import PeerConnection
 from cachd.peer.errors import PeerMisbehaved
+from cachd.peer.following import Following
 from cachd.peer.protocol import Malformed, Status
 
 
@@ -41,22 +42,26 @@ Message = Maps | Unit | Quiet
 
 
 class Hearing:
-    """Of one peer that was asked by `PeerConnection.follow`, about a version of so many distinct
-    chunks. Use the connection for nothing else, apart from what any thread may call."""
+    """Of one peer, about a version of so many distinct chunks. Of the connection it leaves the
+    speaking to others. `greeted`: the peer's hello has come."""
 
-    def __init__(self, peer: PeerConnection, chunks: int) -> None:
+    def __init__(self, peer: Following, chunks: int) -> None:
         self.peer = peer
         self._map_bytes = (chunks + 7) // 8
         rest = max(2 * self._map_bytes, protocol.NUMBER_BYTES)
         self._bytes = memoryview(bytearray(protocol.HEADER_BYTES + rest))
-        self._filled, self._wanted = 0, protocol.HEADER_BYTES
-        peer.wake_at(1)
+        self._hello = memoryview(bytearray(protocol.HELLO_BYTES))
+        self._into, self._filled, self._wanted = self._hello, 0, protocol.HELLO_BYTES
+        self.greeted = False
 
     def hear(self) -> Message | None:
         """The next message, or None until more has come: call until then, or a poller may wait for
         too much. The bytes of a `Unit` must be taken off the connection before the next call."""
         with self.peer.exchange():
             while self._arrived():
+                if not self.greeted:
+                    self._greet()
+                    continue
                 status, length = protocol.decode_response_header(
                     self._bytes[: protocol.HEADER_BYTES]
                 )
@@ -67,8 +72,13 @@ class Hearing:
                 self._wanted += more
         return None
 
+    def _greet(self) -> None:
+        self.peer.incarnation = protocol.decode_hello(bytes(self._hello))
+        self.greeted = True
+        self._into, self._filled, self._wanted = self._bytes, 0, protocol.HEADER_BYTES
+
     def _arrived(self) -> bool:
-        missing = self._bytes[self._filled : self._wanted]
+        missing = self._into[self._filled : self._wanted]
         count = self.peer.receive_now(missing) if missing else 0
         self._filled += count
         if count < len(missing):

@@ -1,16 +1,15 @@
 """Gives chunks of this node's cache to peers: sendfile out, by a thread per connection that asks,
-and one for all that follow a version.
+and one for all that follow a version. Another one receives whoever comes.
 
 Whatever a peer does, what it costs is bounded: connections, upload slots (BUSY at once beyond),
 idle time, and time per step for a slow reader. The connection threads block without timeouts;
-one watch thread shuts down the sockets of those that take too long, which wakes them.
+one watch thread shuts down the sockets of those that take too long, which wakes whoever has them.
 Only verified bytes can leave, since the cache locates no others.
 Any thread may call `stop`, which returns when all threads have ended.
 """
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
@@ -23,8 +22,12 @@ from cachd.peer.connection import ServedConnection
 from cachd.peer.errors import NotTrusted, PeerUnreachable
 from cachd.peer.feed_loop import FeedLoop
 from cachd.peer.offers import Offers
+from cachd.peer.protocol import Follow
+from cachd.peer.reception import Reception
+from cachd.peer.requests import Asked
 from cachd.peer.traffic import Traffic
 from cachd.peer.trusted import LOOPBACK_ONLY, TrustedNetworks
+from registry_core.domain.identifiers import Digest
 
 
 class PeerServer:
@@ -51,7 +54,7 @@ class PeerServer:
         self._idle_timeout_s = idle_timeout_s
         self._send_timeout_s = send_timeout_s
         self._lock = threading.Lock()  # guards _connections and _stopping
-        self._connections: dict[ServedConnection, threading.Thread] = {}
+        self._connections: dict[ServedConnection, threading.Thread | None] = {}
         self._stopping = threading.Event()
         self._traffic = Traffic(bulk, self._stopping)
         self._trusted = trusted
@@ -59,12 +62,11 @@ class PeerServer:
         bulk.congestion.apply(self._listener)  # so that the handshake's answer has it as well
         self.host, self.port = self._listener.getsockname()[:2]
         self._feeds = FeedLoop(self.offers, yield_to_others)
-        self._threads = [
-            threading.Thread(target=self._accept_all, name="cachd-peer-accept", daemon=True),
-            threading.Thread(target=self._watch, name="cachd-peer-watch", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._watcher = threading.Thread(target=self._watch, name="cachd-peer-watch", daemon=True)
+        self._watcher.start()
+        self._reception = Reception(
+            self._listener, self._admit, self._receive, self._ended, yield_to_others
+        )
 
     @property
     def bytes_sent(self) -> int:
@@ -82,14 +84,15 @@ class PeerServer:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        _shut(self._listener)
+        self._reception.stop()
         self._listener.close()
         with self._lock:
             open_now = dict(self._connections)
         for connection in open_now:
             connection.cut()
-        for thread in (*self._threads, *open_now.values()):
-            thread.join()
+        for thread in (self._watcher, *open_now.values()):
+            if thread is not None:
+                thread.join()
         self._feeds.stop()
 
     def __enter__(self) -> PeerServer:
@@ -98,47 +101,49 @@ class PeerServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _accept_all(self) -> None:
-        yield_to_others()
-        while not self._stopping.is_set():
-            try:
-                accepted, peer = self._listener.accept()
-            except OSError:
-                if self._stopping.wait(limits.SERVER_WATCH_INTERVAL_S):
-                    return
-                continue  # out of descriptors, or a connection that was gone at once
-            if self._trusted.include(peer[0]):
-                self._admit(accepted)
-            else:
-                accepted.close()
-
-    def _admit(self, accepted: socket.socket) -> None:
+    def _admit(self, accepted: socket.socket, host: str) -> ServedConnection | None:
         connection = ServedConnection(
             accepted, self._cache, self.offers, self._incarnation, self._traffic
         )
-        thread = threading.Thread(
-            target=self._serve, args=(connection,), name="cachd-peer-serve", daemon=True
-        )
         with self._lock:
-            full = len(self._connections) >= self._connections_max or self._stopping.is_set()
-            if not full:
-                self._connections[connection] = thread
-                thread.start()
-        if full:
-            connection.close()
-
-    def _serve(self, connection: ServedConnection) -> None:
-        followed = None
+            full = len(self._connections) >= self._connections_max
+            admitted = self._trusted.include(host) and not full
+            if admitted:
+                self._connections[connection] = None
         try:
-            followed = connection.serve()
-            if followed is not None:
-                feed = connection.feed(followed)
-                self._feeds.add(feed, lambda: self._ended(connection))
+            if admitted:
+                connection.greet()
+                return connection
         except OSError:
-            followed = None  # the connection ended in the meantime
-        finally:
-            if followed is None:
-                self._ended(connection)
+            pass  # it was gone at once
+        self._ended(connection)
+        return None
+
+    def _receive(self, connection: ServedConnection, wanted: Follow | Asked) -> None:
+        if isinstance(wanted, Follow):
+            self._feed(connection, wanted.digest)
+        else:
+            thread = threading.Thread(
+                target=self._serve, args=(connection, wanted), name="cachd-peer-serve", daemon=True
+            )
+            with self._lock:
+                self._connections[connection] = thread
+            thread.start()
+
+    def _serve(self, connection: ServedConnection, first: Asked) -> None:
+        followed = connection.serve(first)
+        if followed is None:
+            self._ended(connection)
+        else:
+            self._feed(connection, followed)
+
+    def _feed(self, connection: ServedConnection, digest: Digest) -> None:
+        try:
+            feed = connection.feed(digest)
+        except OSError:  # the connection ended in the meantime
+            self._ended(connection)
+        else:
+            self._feeds.add(feed, lambda: self._ended(connection))
 
     def _ended(self, connection: ServedConnection) -> None:
         with self._lock:
@@ -180,8 +185,3 @@ def _require_trusted(host: str, trusted: TrustedNetworks) -> None:
             "reaches that address could read the models. Use 127.0.0.1, or declare the network of "
             "your hosts with --trust-network if all who reach it may read them"
         )
-
-
-def _shut(listener: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # not listening any more
-        listener.shutdown(socket.SHUT_RDWR)

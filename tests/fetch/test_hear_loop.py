@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import socket
 import threading
@@ -25,7 +26,14 @@ from cachd.peer.throttle import Throttle
 from registry_core.errors import IntegrityError
 from tests.cache.test_cache import content
 from tests.cache.versions import CHUNK, make_version, random_bytes
-from tests.peer.rig import greet, maps_message, read_request, scripted_peer, unit_message
+from tests.peer.rig import (
+    address,
+    greet,
+    maps_message,
+    read_request,
+    scripted_peer,
+    unit_message,
+)
 
 FILES = {"weights.bin": random_bytes(12 * CHUNK, 31)}
 MANIFEST, CHUNKS = make_version(FILES)
@@ -70,6 +78,12 @@ def saying(*parts: bytes) -> Callable[[socket.socket], None]:
     return script
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
 def test_many_peers_push_at_once(tmp_path: Path) -> None:
     """In pieces that end anywhere, each peer its own chunks."""
     whole = [
@@ -92,7 +106,7 @@ def test_many_peers_push_at_once(tmp_path: Path) -> None:
         assert content(cache.publish(MANIFEST)) == FILES
         names = [thread.name for thread in threading.enumerate()]
         assert names.count("cachd-hear") <= limits.HEAR_LOOPS
-        assert "cachd-follow" not in names, "that thread only connects"
+        assert "cachd-follow" not in names, "these hosts need not be looked up"
 
 
 def test_who_finds_no_buffer_waits_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,6 +209,62 @@ def test_a_trickle_and_silence_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         event = told.next()
         assert isinstance(event, PeerSilent)
         assert "silent" in str(event.error)
+
+
+def test_who_does_not_answer_or_greet_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Times are shortened. Linux drops what comes to a listener whose queue is full."""
+    monkeypatch.setattr(limits, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(limits, "RECEIVE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(hear_loop, "_LOOK_S", 0.05)
+    told = Told()
+    with (
+        ExitStack() as stack,
+        scripted_peer(lambda connection: connection.recv(1 << 16) and connection.recv(1)) as mute,
+        following(tmp_path / "c", told) as (_, followers),
+    ):
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(full.getsockname()))
+        deaf = address(full.getsockname()[1], "deaf")
+        gone = address(_free_port(), "gone")
+        for peer in (deaf, mute, gone):
+            followers.follow(peer)
+        events = [told.next() for _ in range(3)]
+        said = {e.address: e.error for e in events if isinstance(e, PeerSilent)}
+        assert isinstance(said[deaf], PeerUnreachable)
+        assert "does not answer" in str(said[deaf])
+        assert isinstance(said[mute], PeerTooSlow)
+        assert "does not greet" in str(said[mute])
+        assert isinstance(said[gone], PeerUnreachable)
+        assert "refused" in str(said[gone])
+
+
+def test_one_that_is_cut_while_it_is_being_reached_is_told(tmp_path: Path) -> None:
+    told = Told()
+    with (
+        ExitStack() as stack,
+        following(tmp_path / "c", told) as (_, followers),
+    ):
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        stack.enter_context(socket.create_connection(full.getsockname()))
+        peer = address(full.getsockname()[1])
+        followers.follow(peer)
+        followers.cut(peer)
+        event = told.next()
+        assert isinstance(event, PeerSilent)
+        assert isinstance(event.error, PeerUnreachable)
+
+
+def test_a_host_may_have_a_name(tmp_path: Path) -> None:
+    told = Told()
+    with (
+        scripted_peer(saying(unit_message(3, PIECES[3]))) as peer,
+        following(tmp_path / "c", told) as (_, followers),
+    ):
+        named = dataclasses.replace(peer, host="localhost")
+        followers.follow(named)
+        assert told.next() == ChunkPushed(named, 3)
 
 
 def test_under_a_limit_as_many_come_as_it_bears(tmp_path: Path) -> None:

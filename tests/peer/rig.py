@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 from cachd import limits
 from cachd.peer import protocol
-from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
+from cachd.peer.following import Following
 from cachd.peer.hearing import Hearing, Message, Unit
+from cachd.peer.intake import Intake
 from cachd.peer.protocol import Status
 from registry_core.domain.identifiers import Digest, NodeId
 
@@ -65,7 +66,8 @@ def scripted_peer(script: Script) -> Iterator[PeerAddress]:
 def greet(connection: socket.socket) -> None:
     """The server's half of a proper hello."""
     connection.sendall(protocol.encode_hello(1))
-    assert len(connection.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)) == protocol.HELLO_BYTES
+    if len(connection.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)) < protocol.HELLO_BYTES:
+        raise OSError("the client went away")
 
 
 def read_request(connection: socket.socket) -> protocol.Request:
@@ -89,30 +91,42 @@ def unit_message(number: int, data: bytes) -> bytes:
     return head + protocol.encode_number(number) + data
 
 
-class Follower:
-    """Follows a version of so many chunks over a connection, and waits for what is told."""
+@contextmanager
+def following(
+    to: PeerAddress, digest: Digest, chunks: int, held: bytes = b""
+) -> Iterator[Follower]:
+    """Of a version of so many chunks."""
+    peer = Following.connect(to, Intake(), digest, 1)
+    try:
+        while not peer.all_said:
+            assert select.select([], [peer], [], 10)[1], "the peer takes nothing"
+            peer.speak(lambda: held)
+        yield Follower(peer, Hearing(peer, chunks))
+    finally:
+        peer.close()
 
-    def __init__(
-        self, peer: PeerConnection, digest: Digest, chunks: int, held: bytes = b""
-    ) -> None:
-        peer.follow(digest, held)
-        self._peer = peer
-        self._hearing = Hearing(peer, chunks)
+
+class Follower:
+    """Follows a version, and waits for what is told."""
+
+    def __init__(self, peer: Following, hearing: Hearing) -> None:
+        self.peer = peer
+        self._hearing = hearing
 
     def hear(self) -> Message:
         deadline_s = time.monotonic() + 10
         while (message := self._hearing.hear()) is None:
             assert time.monotonic() < deadline_s, "the peer says nothing"
-            select.select([self._peer], [], [], 1)
+            select.select([self.peer], [], [], 1)
         return message
 
     def receive(self, unit: Unit) -> bytes:
         """The bytes of the unit just heard of."""
         buffer, filled = memoryview(bytearray(unit.length)), 0
         while filled < unit.length:
-            self._peer.wake_at(min(limits.RECEIVE_STEP, unit.length - filled))
-            assert select.select([self._peer], [], [], 10)[0], "no more bytes come"
-            filled += self._peer.receive_now(buffer[filled:])
+            self.peer.wake_at(min(limits.RECEIVE_STEP, unit.length - filled))
+            assert select.select([self.peer], [], [], 10)[0], "no more bytes come"
+            filled += self.peer.receive_now(buffer[filled:])
         return bytes(buffer)
 
     def hear_units(self, count: int) -> dict[int, bytes]:

@@ -18,9 +18,9 @@ from cachd.peer.protocol import Status
 from registry_core.domain.identifiers import Digest
 from tests.cache.versions import chunk_of, random_bytes
 from tests.peer.rig import (
-    Follower,
     Script,
     address,
+    following,
     greet,
     maps_message,
     read_request,
@@ -145,12 +145,11 @@ def test_nobody_there() -> None:
 def test_a_map_of_the_wrong_length_is_refused(length: int) -> None:
     with (
         scripted_peer(answering(header(length, Status.MAPS) + bytes(min(length, 64)))) as peer,
-        connect(peer) as connection,
+        following(peer, DIGEST, 16) as follower,
     ):
-        follower = Follower(connection, DIGEST, 16)
         with pytest.raises(PeerMisbehaved, match="MAPS"):
             follower.hear()
-        assert connection.closed
+        assert follower.peer.closed
 
 
 def test_a_follower_hears_maps_units_and_quiet() -> None:
@@ -158,8 +157,7 @@ def test_a_follower_hears_maps_units_and_quiet() -> None:
         header(0, Status.NOT_FOUND) + maps_message(b"\x03", b"\x04") + header(0, Status.QUIET)
         + unit_message(2, DATA)
     )  # fmt: skip
-    with scripted_peer(answering(said)) as peer, connect(peer) as connection:
-        follower = Follower(connection, DIGEST, 8)
+    with scripted_peer(answering(said)) as peer, following(peer, DIGEST, 8) as follower:
         assert follower.hear() == Quiet(known=False)
         assert follower.hear() == Maps(b"\x03", b"\x04")
         assert follower.hear() == Quiet(known=True)
@@ -169,10 +167,12 @@ def test_a_follower_hears_maps_units_and_quiet() -> None:
 
 @pytest.mark.parametrize("status", [Status.OK, Status.BUSY, Status.BAD_REQUEST])
 def test_a_follower_is_not_answered_like_others(status: Status) -> None:
-    with scripted_peer(answering(header(4, status))) as peer, connect(peer) as connection:
-        follower = Follower(connection, DIGEST, 8)
-        with pytest.raises(PeerMisbehaved, match="follower"):
-            follower.hear()
+    with (
+        scripted_peer(answering(header(4, status))) as peer,
+        following(peer, DIGEST, 8) as follower,
+        pytest.raises(PeerMisbehaved, match="follower"),
+    ):
+        follower.hear()
 
 
 def test_an_announced_length_takes_no_memory() -> None:

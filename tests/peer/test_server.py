@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import resource
 import socket
 import threading
 import time
@@ -27,7 +29,7 @@ from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Chunk
 from registry_core.errors import InvalidInput
 from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
-from tests.peer.rig import Follower, address, wait_until
+from tests.peer.rig import address, following, wait_until
 
 BIG = random_bytes(8 << 20, 4)
 FILES = {"small.bin": random_bytes(5 * CHUNK, 1), "config.json": b"{}"}
@@ -78,8 +80,7 @@ def test_chunks_maps_and_documents(server: PeerServer) -> None:
 
 def test_a_follower_of_a_whole_version_is_told_so(server: PeerServer) -> None:
     manifest, _ = make_version(FILES)
-    with PeerConnection(address(server.port)) as peer:
-        follower = Follower(peer, manifest.digest, 6)
+    with following(address(server.port), manifest.digest, 6) as follower:
         assert follower.hear() == Quiet(known=True)
         assert follower.hear() == Maps(b"\x3f", b"\0")
 
@@ -87,10 +88,9 @@ def test_a_follower_of_a_whole_version_is_told_so(server: PeerServer) -> None:
 def test_a_version_is_offered_while_it_is_filled(server: PeerServer, cache: Cache) -> None:
     manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
     with (
-        PeerConnection(address(server.port)) as peer,
+        following(address(server.port), manifest.digest, 9) as follower,
         PeerConnection(address(server.port)) as other,
     ):
-        follower = Follower(peer, manifest.digest, 9)
         assert follower.hear() == Quiet(known=False)
         missing = cache.begin(manifest).missing
         server.offers.begin(manifest.digest)
@@ -110,21 +110,17 @@ def test_what_came_from_the_origin_is_pushed_to_every_follower(
 ) -> None:
     manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
     missing = cache.begin(manifest).missing
-    with PeerConnection(address(server.port)) as early:
-        follower = Follower(early, manifest.digest, 9)
+    with following(address(server.port), manifest.digest, 9) as early:
         for number in (3, 5, 8):
             cache.store(verify(missing[number], chunks[missing[number].id]))
         for number in (3, 8):  # the fifth came from a peer, which pushes it itself
             server.offers.push(manifest.digest, number)
         expected = {number: chunks[missing[number].id] for number in (3, 8)}
-        assert follower.hear_units(2) == expected
-        with PeerConnection(address(server.port)) as late:
-            assert Follower(late, manifest.digest, 9).hear_units(2) == expected, (
-                "who comes late gets all of it"
-            )
-        with PeerConnection(address(server.port)) as resumed:
-            follower = Follower(resumed, manifest.digest, 9, b"\x08")
-            assert follower.hear_units(1) == {8: expected[8]}, "but not what it holds"
+        assert early.hear_units(2) == expected
+        with following(address(server.port), manifest.digest, 9) as late:
+            assert late.hear_units(2) == expected, "who comes late gets all of it"
+        with following(address(server.port), manifest.digest, 9, b"\x08") as resumed:
+            assert resumed.hear_units(1) == {8: expected[8]}, "but not what it holds"
     wait_until(lambda: server.connections == 0, "noticing that the followers have gone")
     assert server.offers.backlog(manifest.digest) == 0
 
@@ -134,8 +130,7 @@ def test_pushes_over_loopback_wait_for_no_acknowledgement(server: PeerServer, ca
     pushed = [random_bytes(8 << 20, seed) for seed in range(3)]
     manifest, chunks = make_version({"big.bin": b"".join(pushed)}, chunk_bytes=8 << 20)
     fill(cache, manifest, chunks)
-    with PeerConnection(address(server.port)) as peer:
-        follower = Follower(peer, manifest.digest, 3)
+    with following(address(server.port), manifest.digest, 3) as follower:
         for number in range(3):
             server.offers.push(manifest.digest, number)
         began_s = time.monotonic()
@@ -143,18 +138,77 @@ def test_pushes_over_loopback_wait_for_no_acknowledgement(server: PeerServer, ca
         assert time.monotonic() - began_s < 5, "it takes 15 s at that pace, and 0.1 s without it"
 
 
+def test_followers_and_askers_for_nothing_cost_no_thread_each(server: PeerServer) -> None:
+    manifest, _ = make_version(FILES)
+    to, before = address(server.port), threading.active_count()
+    with contextlib.ExitStack() as stack:
+        followers = [
+            stack.enter_context(following(to, manifest.digest, 6, b"\x01")) for _ in range(20)
+        ]
+        assert all(follower.hear() == Quiet(known=True) for follower in followers)
+        for _ in range(10):
+            asker = stack.enter_context(PeerConnection(to))
+            for kind in DocumentKind:
+                with pytest.raises(PeerLacks):
+                    asker.document(Digest(bytes(32)), kind, bytes_max=10)
+        assert server.connections == 30
+        assert threading.active_count() == before
+        assert asker.document(manifest.digest, DocumentKind.HINT, bytes_max=10) == b"the hint"
+        assert threading.active_count() == before + 1, "who asks for bytes has one"
+
+
+def test_a_newcomer_is_heard_bit_by_bit_and_delays_no_other(server: PeerServer) -> None:
+    manifest, _ = make_version(FILES)
+    said = b"".join(
+        [
+            protocol.encode_hello(1),
+            *(protocol.encode_request(Held(8 * place, b"\xff")) for place in range(100)),
+            protocol.encode_request(Follow(manifest.digest)),
+        ]
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
+        raw.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)
+        for at in range(0, len(said), 101):
+            raw.sendall(said[at : at + 101])
+            with PeerConnection(address(server.port)) as other:
+                assert get(other, chunk_of(FILES["config.json"])) == b"{}"
+        header = raw.recv(protocol.HEADER_BYTES, socket.MSG_WAITALL)
+        assert protocol.decode_response_header(header) == (Status.QUIET, 0)
+    wait_until(lambda: server.connections == 0, "noticing that both have gone")
+
+
+def test_accepting_goes_on_once_there_are_descriptors_again(server: PeerServer) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    late, kept = socket.socket(), []
+    late.settimeout(10)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1024), hard))
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(os.dup(0))
+        late.connect(("127.0.0.1", server.port))
+        used = time.process_time()
+        time.sleep(1.0)  # in which a thread that tried without pause would be seen
+        assert time.process_time() - used < 0.5
+        assert server.connections == 0
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with late:
+        assert len(late.recv(protocol.HELLO_BYTES, socket.MSG_WAITALL)) == protocol.HELLO_BYTES
+
+
 def test_a_follower_that_takes_nothing_delays_no_other(server: PeerServer, cache: Cache) -> None:
     chunk = with_big_chunk(cache)
     manifest, _ = make_version({"big.bin": BIG}, chunk_bytes=len(BIG))
     with (
-        PeerConnection(address(server.port)) as stuck,
-        PeerConnection(address(server.port)) as quick,
+        following(address(server.port), manifest.digest, 1),
+        following(address(server.port), manifest.digest, 1) as quick,
     ):
-        stuck.follow(manifest.digest, b"")
-        follower = Follower(quick, manifest.digest, 1)
         wait_until(lambda: server.connections == 2, "following")
         server.offers.push(manifest.digest, 0)
-        assert follower.hear_units(1) == {0: BIG}
+        assert quick.hear_units(1) == {0: BIG}
         wait_until(lambda: server.offers.backlog(manifest.digest) == 1, "being behind with one")
     assert chunk.length == len(BIG)
 

@@ -22,7 +22,7 @@ from cachd.peer.throttle import Throttle
 from registry_core.domain.manifest import Chunk
 from registry_core.errors import InvalidInput
 from tests.cache.versions import chunk_of, fill, make_version, random_bytes
-from tests.peer.rig import Follower, address, wait_until
+from tests.peer.rig import address, following, wait_until
 
 MIB = 1 << 20
 DATA = random_bytes(8 * MIB, 11)
@@ -111,8 +111,8 @@ def test_pushes_keep_the_same_limit(cache: Cache) -> None:
             server.offers.push(MANIFEST.digest, number)
 
         def follow() -> None:
-            with PeerConnection(address(server.port)) as peer:
-                assert len(Follower(peer, MANIFEST.digest, 8).hear_units(4)) == 4
+            with following(address(server.port), MANIFEST.digest, 8) as follower:
+                assert len(follower.hear_units(4)) == 4
 
         assert least_s <= in_threads(follow, lambda: get_all(server.port, ALL[4:])) <= most_s
 
