@@ -15,7 +15,6 @@ MIB = domain.MIB
 HASH_SLICE = 256 * KIB  # fits a core's L2, and large enough that hashing releases the GIL
 COPY_SLICE = 1 * MIB
 DISK_THREADS = 2  # hashing what lies on disk, syncing files, populating
-POPULATE_STEP = 32 * MIB  # between two looks at `cancel`
 GAINED_MAX = 65_536  # chunks that were stored one by one, remembered to bring bitmaps up to date
 OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found and being opened
 CACHE_HIGH, CACHE_LOW = 0.9, 0.8  # watermarks, as shares of the quota

@@ -2,6 +2,7 @@
 
 source      the file: random bytes, as a version in a cache
 sender      a peer or the plain sender, as a program, which `sending` runs
+populate    one plain file brought into memory, as a node does that with a version
 ours        cachd: receive, BLAKE3 while hot, write, fsync, publish, populate
 plain       the same threads: sendfile, recv_into a reused buffer, pwrite, fsync, populate; `early`
             with ours' one trick, to start writeback after each write; `discard` only receives

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.fetch.populate import populated
 from cachd.cache.libc import start_writeback
-from cachd.cache.populate import populate
 from registry_core.domain.chunking import chunk_bytes_for, cut_fixed
 
 RANGE = struct.Struct(">QQ")
@@ -55,8 +55,10 @@ def receive(
         os.fsync(descriptor)
         os.close(descriptor)
         _sync_folder(path.parent)
-        populate(path)
+        mapped = populated(path)
     seconds = time.perf_counter() - began_s
+    if keep:
+        mapped.close()
     path.unlink(missing_ok=True)
     return seconds
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from bench.fetch.populate import populated
 from cachd.cache.cache import Cache
-from cachd.cache.populate import populate
 from cachd.cache.verifier import verify
 from registry_core.domain.chunking import chunk_bytes_for, cut_fixed
 from registry_core.domain.identifiers import ChunkId
@@ -44,7 +44,7 @@ def made_source(root: Path, size: int) -> Iterator[Source]:
     with its disk space."""
     try:
         manifest, file = _fill(root, size)
-        populate(file)
+        populated(file).close()
         yield Source(root, manifest, file)
     finally:
         remove(root)

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from bench._progress import Progress
 from bench.flip.system import NODE, REF, System
 from bench.flip.versions import VERSIONS
 from registry_core.registry import Registry
@@ -36,11 +37,13 @@ class Flipped:
     switching_s: list[tuple[float, float]]
 
 
-def flip(system: System, registry: Registry, flips: int, rest_s: float) -> Flipped:
+def flip(
+    system: System, registry: Registry, flips: int, rest_s: float, progress: Progress
+) -> Flipped:
     """Rest, promote, wait for the last worker, and again."""
     took_ms, fetched, resident_ms = [], [], []
     resting_s, bringing_s, switching_s = [], [], []
-    for _ in range(flips):
+    for done in range(1, flips + 1):
         if rest_s:
             time.sleep(_SETTLE_S)
             begin_s = time.monotonic()
@@ -56,6 +59,7 @@ def flip(system: System, registry: Registry, flips: int, rest_s: float) -> Flipp
         fetched.append(report.bytes_from_origin)
         bringing_s.append((began_ns / 1e9, system.resident_ns / 1e9))
         switching_s.append((system.resident_ns / 1e9, report.switched_ns / 1e9))
+        progress.step(f"{done} of {flips} flips")
     figures = {
         "promote_to_last_worker_ms": round(statistics.median(took_ms), 1),
         "promote_to_last_worker_ms_max": round(max(took_ms), 1),
@@ -67,22 +71,25 @@ def flip(system: System, registry: Registry, flips: int, rest_s: float) -> Flipp
 
 
 def roll(
-    system: System, registry: Registry, times: int
+    system: System, registry: Registry, times: int, progress: Progress
 ) -> list[tuple[tuple[int, int], int, float]]:
     """Of each rollback: its guard, when the node heard of it, and its time to the last switch."""
     rolled = []
-    for _ in range(times):
+    for done in range(1, times + 1):
         stage = system.note(registry.rollback(str(REF)))
         report = system.wait_switched(stage)
         if report is None or report.switch_ms is None:
             raise RuntimeError(f"no rollback to {stage.guard} in time{system.fleet.tail(NODE)}")
         key = (stage.guard.generation, stage.guard.choice)
         rolled.append((key, report.received_ns, report.switch_ms))
+        progress.step(f"{done} of {times} rollbacks")
         time.sleep(_ROLLBACK_PAUSE_S)
     return rolled
 
 
-def kill(system: System, registry: Registry, seconds: float, rng: random.Random) -> dict[str, int]:
+def kill(
+    system: System, registry: Registry, seconds: float, rng: random.Random, progress: Progress
+) -> dict[str, int]:
     """SIGKILL a worker every second and the daemon every five, and flip and roll back meanwhile.
 
     No worker is killed while another is still starting: somebody is to be asked."""
@@ -108,6 +115,10 @@ def kill(system: System, registry: Registry, seconds: float, rng: random.Random)
                 system.note(registry.promote(str(REF), next_version(system)))
             counted["flips_with_kills"] += 1
             flip_s += _FLIP_S
+            progress.step(
+                f"{counted['worker_kills']} workers and {counted['daemon_kills']} daemons killed, "
+                f"{counted['flips_with_kills']} flips"
+            )
         time.sleep(0.02)
     return counted
 

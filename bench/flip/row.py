@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench._progress import Progress
 from bench.flip import flipping, usual
 from bench.flip.load_process import LoadProcess
 from bench.flip.open_loop import Phase, Tally, percentiles_ms
@@ -32,11 +33,7 @@ def measure(
 ) -> dict[str, Any]:  # fmt: skip
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     began = time.monotonic()
-
-    def say(text: str) -> None:
-        now_s = time.monotonic() - began
-        print(f"{workers} workers, {now_s:5.1f} s: {text}", file=sys.stderr, flush=True)
-
+    progress = Progress(lambda: f"{workers} workers, {time.monotonic() - began:5.1f} s: ")
     system = System(fleet, folder, int(_ROOM * options.size), names)
     system.begin(versions)
     row: dict[str, Any] = {"workers": workers}
@@ -44,8 +41,8 @@ def measure(
     with system.connect() as registry, LoadProcess(system.sockets(), system.references) as load:
         stage = registry.stages("m")[0]
         system.wait_switched(stage)
-        say("serving")
-        flipping.flip(system, registry, 2, 0)  # the cache is full from then on
+        progress.say("serving")
+        flipping.flip(system, registry, 2, 0, progress)  # the cache is full from then on
         full = Phase(rng.randrange(1 << 32), versions.questions, at_once=max(4, workers))
         tally, _, took_s = load.during(full, lambda: time.sleep(_CAPACITY_S))
         capacity = len(tally.latencies_s) / took_s
@@ -54,9 +51,10 @@ def measure(
             "load_per_s": round(capacity * options.load, 1),
         }
         phase = dataclasses.replace(full, per_second=capacity * options.load)
-        say(f"{capacity:.0f} a second is what they can do; {options.flips} flips")
+        progress.say(f"{capacity:.0f} a second is what they can do; {options.flips} flips")
         during, flipped, took_s = load.during(
-            phase, lambda: flipping.flip(system, registry, options.flips, options.rest_s)
+            phase,
+            lambda: flipping.flip(system, registry, options.flips, options.rest_s, progress),
         )
         row |= flipped.figures
         for name, spans_s in (
@@ -68,41 +66,51 @@ def measure(
             row |= percentiles_ms(during.within(spans_s), name)
         row["flips_s"] = round(took_s, 1)
         row["busy_to_quiet"] = round(row["p99_busy_ms"] / row["p99_quiet_ms"], 3)
-        say("rollbacks")
-        rolling, figures = _rollbacks(system, registry, load, versions, workers)
+        progress.say("rollbacks")
+        rolling, figures = _rollbacks(system, registry, load, versions, workers, progress)
         row |= figures
         tallies += [tally, during, rolling]
         if options.kill_s:
-            say("kills")
+            progress.say("kills")
             fewer = (
                 (workers - 1) / workers if workers > 1 else 0.5
             )  # one is starting most of the time
             less = dataclasses.replace(phase, per_second=phase.per_second * fewer)
             killed, counted, _ = load.during(
-                less, lambda: flipping.kill(system, registry, options.kill_s, rng)
+                less,
+                lambda: flipping.kill(system, registry, options.kill_s, rng, progress),
             )
             row |= counted | percentiles_ms(killed.latencies_s, "kills")
             tallies.append(killed)
     row |= _told(system, tallies)
     _end(fleet, names)
     if options.usual_flips and usual.fits(workers, options.size):
-        say("the usual way")
+        progress.say("the usual way")
         print(json.dumps(row), file=sys.stderr, flush=True)  # whatever happens to the rest
         try:
-            row |= usual.measure(fleet, folder, versions, names, phase, options.usual_flips)
+            row |= usual.measure(
+                fleet, folder, versions, names, phase, options.usual_flips, progress
+            )
         except RuntimeError as error:
             row["usual_error"] = str(error)[:200]
     return row
 
 
 def _rollbacks(
-    system: System, registry: Any, load: LoadProcess, versions: Versions, workers: int
+    system: System,
+    registry: Any,
+    load: LoadProcess,
+    versions: Versions,
+    workers: int,
+    progress: Progress,
 ) -> tuple[Tally, dict[str, Any]]:
     """Workers asked all the time, the shortest question, half of the machine's time."""
     probes = Phase(
         0, [versions.probe], at_once=1, spread=True, wait_s=0.002 * workers / (os.cpu_count() or 1)
     )
-    tally, rolled, _ = load.during(probes, lambda: flipping.roll(system, registry, _ROLLBACKS))
+    tally, rolled, _ = load.during(
+        probes, lambda: flipping.roll(system, registry, _ROLLBACKS, progress)
+    )
     answered_ms = [
         (max(tally.first_ns[worker, key] for worker in system.workers) - received_ns) / 1e6
         for key, received_ns, _ in rolled

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench._progress import Progress
 from bench.flip.load_process import LoadProcess
 from bench.flip.open_loop import Phase, percentiles_ms
 from bench.flip.versions import Versions
@@ -30,8 +31,9 @@ def fits(workers: int, size: int) -> bool:
 
 
 def measure(
-    fleet: Fleet, folder: Path, versions: Versions, workers: list[str], phase: Phase, flips: int
-) -> dict[str, Any]:
+    fleet: Fleet, folder: Path, versions: Versions, workers: list[str], phase: Phase, flips: int,
+    progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
     place = folder / "usual"
     place.mkdir()
     _deploy(place, versions, 0)
@@ -51,6 +53,7 @@ def measure(
         for at in range(1, flips + 1):
             _deploy(place, versions, at)
             _await_loaded(fleet, place, at, names)
+            progress.step(f"{at} of {flips} flips")
 
     with LoadProcess(sockets, references) as load:
         again = dataclasses.replace(phase, seed=random.Random(phase.seed).randrange(1 << 32))

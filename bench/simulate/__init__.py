@@ -19,13 +19,13 @@ import random
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
+from bench._progress import Progress
 from bench._units import bits, size
 from bench.simulate.scenario import HEADERS, Outcome, Scenario, simulate_regions
 from registry_core.domain.chunking import chunk_bytes_for
-
-_PROGRESS_S = 10.0
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -35,24 +35,17 @@ def run(args: list[str]) -> dict[str, Any]:
     for nodes in options.nodes:
         began_s = time.perf_counter()
         scenario = _scenario(options, nodes, options.seed)
-        outcomes = simulate_regions(scenario, options.regions, _Progress(nodes))
+        outcomes = simulate_regions(scenario, options.regions, _progress(nodes))
         row = _row(nodes, outcomes, time.perf_counter() - began_s)
         print(row, file=sys.stderr)
         rows.append(row)
     return {"rows": rows, "rate": options.rate_text, "size": options.size, "seed": options.seed}
 
 
-class _Progress:
-    """Said now and then: a thousand nodes with 5 GiB take a good part of an hour."""
-
-    def __init__(self, nodes: int) -> None:
-        self._nodes = nodes
-        self._told_s = time.perf_counter()
-
-    def __call__(self, now_s: float, bound_s: float) -> None:
-        if time.perf_counter() - self._told_s >= _PROGRESS_S:
-            self._told_s = time.perf_counter()
-            print(f"{self._nodes} nodes: {now_s:.1f} of at least {bound_s:.1f} s", file=sys.stderr)
+def _progress(nodes: int) -> Callable[[float, float], None]:
+    """A thousand nodes with 5 GiB take a good part of an hour."""
+    progress = Progress(lambda: f"{nodes} nodes: ")
+    return lambda now_s, bound_s: progress.step(f"{now_s:.1f} of at least {bound_s:.1f} s")
 
 
 def _options(args: list[str]) -> argparse.Namespace:

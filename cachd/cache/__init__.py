@@ -19,7 +19,6 @@ audit       hash again what is on disk
 scrub       the same past the page cache, slowly
 salvage     keep what is sound of a damaged version
 libc        mmap, madvise, mincore and sync_file_range, which Python lacks or runs under the GIL
-populate    bring a version's bytes into memory, verified or not, and measure how much is there
 cache       `Cache`: the thread-safe whole
 errors      what the cache raises
 

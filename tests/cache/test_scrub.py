@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from cachd.cache.cache import Cache
-from cachd.cache.populate import populate, resident_fraction
 from cachd.cache.salvage import salvage
 from cachd.cache.scrub import damaged_chunks
 from cachd.cache.verifier import verify
 from tests.cache.filesystems import MIB, mounted, rot
+from tests.cache.in_memory import bring, forget, resident_fraction
 from tests.cache.test_cache import _flip, content
 from tests.cache.test_space import du
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
@@ -60,7 +60,7 @@ def test_rot_beneath_sound_pages_is_found_and_mended_from_them(disk: tuple[Path,
         fill(cache, manifest, chunks)
         folder = cache.publish(manifest)
         os.sync()
-        populate(folder)
+        bring(folder)
         rot(image, FILES["weights.bin"][CHUNK : CHUNK + 4096], 5)
         assert content(folder) == FILES
         assert resident_fraction(folder) == 1.0
@@ -82,10 +82,7 @@ def test_scrubbing_brings_nothing_into_memory(disk: tuple[Path, Path]) -> None:
     with Cache.open(place / "cache") as cache:
         fill(cache, manifest, chunks)
         folder = cache.publish(manifest)
-        descriptor = os.open(folder / "weights.bin", os.O_RDONLY)
-        os.fsync(descriptor)
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.close(descriptor)
+        forget(folder / "weights.bin")
         assert cache.scrub(manifest.files[1].chunk_root, GO_ON) == 0
         assert resident_fraction(folder / "weights.bin") == 0.0
 

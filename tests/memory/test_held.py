@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cachd.memory.fill import Filled, fill
 from cachd.memory.held import Held, Measured
 from cachd.memory.locking import LockMemory, lockable_bytes
 from registry_core.domain.manifest import Manifest
+from tests.cache.in_memory import forget
 from tests.cache.versions import CHUNK, make_version, random_bytes
 from tests.cache.versions import fill as fetch
 
@@ -26,18 +28,11 @@ RNG = random.Random(1)
 FILES = {"big.bin": random_bytes(100 * CHUNK + 5, 7), "deep/x": b"y" * 9, "empty": b""}
 
 
-def publish(folder: Path) -> tuple[Manifest, Path]:
-    manifest, chunks = make_version(FILES)
+def publish(folder: Path, files: Mapping[str, bytes] = FILES) -> tuple[Manifest, Path]:
+    manifest, chunks = make_version(files)
     with Cache.open(folder) as cache:
         fetch(cache, manifest, chunks)
         return manifest, cache.publish(manifest)
-
-
-def forget(path: Path) -> None:
-    """Have the kernel drop the pages of a file."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def bring(held: Held, manifest: Manifest, lock: LockMemory, *, missing: bool = False) -> Filled:
@@ -114,13 +109,44 @@ def test_a_version_of_very_many_files_holds_the_largest(
     held.close()
 
 
-def test_a_kernel_that_cannot_populate_has_the_bytes_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_damage_is_found_on_the_way(tmp_path: Path) -> None:
+    same = random_bytes(3 * CHUNK, 2)
+    files = {**FILES, "same-1": same, "same-2": same, "short": b"1234"}
+    manifest, folder = publish(tmp_path, files)
+    for path in ("big.bin", "empty", "same-1", "short"):
+        (folder / path).chmod(0o644)
+    with (folder / "big.bin").open("r+b") as file:
+        file.seek(4 * CHUNK)
+        file.write(bytes([FILES["big.bin"][4 * CHUNK] ^ 1]))
+    (folder / "empty").write_bytes(b"1")
+    os.truncate(folder / "same-1", 5)
+    os.truncate(folder / "short", 0)
+    held = Held(folder, manifest)
+    damaged = ["big.bin", "empty", "same-1", "same-2", "short"]
+    assert bring(held, manifest, LockMemory.NEVER) == Filled(damaged)
+    held.close()
+
+
+def test_it_stops_when_told(tmp_path: Path) -> None:
+    manifest, folder = publish(tmp_path)
+    forget(folder / "big.bin")
+    held, cancel = Held(folder, manifest), threading.Event()
+    cancel.set()
+    assert fill(held, manifest, cancel, lock=LockMemory.AUTO, hashed=True) == Filled([])
+    assert held.measure(RNG).share < 0.5
+    assert not held.locked_bytes
+    held.close()
+
+
+@pytest.mark.parametrize("populates", [True, False])
+def test_what_was_fetched_is_brought_in_whatever_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, populates: bool
 ) -> None:
     """Before Linux 5.14 madvise does not know MADV_POPULATE_READ."""
     manifest, folder = publish(tmp_path)
     forget(folder / "big.bin")
-    monkeypatch.setattr(ReadOnlyMap, "populate", lambda *_: False)
+    if not populates:
+        monkeypatch.setattr(ReadOnlyMap, "populate", lambda *_: False)
     held = Held(folder, manifest)
     assert held.measure(RNG).share < 0.5
     fresh = fill(held, manifest, threading.Event(), lock=LockMemory.NEVER, hashed=False)

@@ -128,6 +128,15 @@ class HostThread:
     def leased(self) -> set[str]:
         return self.call(lambda host: host.leased_digests())
 
+    def held_by_workers(self) -> set[str]:
+        """Versions that workers hold, as far as they have told the host."""
+
+        def held(host: ServingHost) -> set[str]:
+            rows = host._table.handles
+            return {rows[one].digest for worker in host._connections for one in worker.leases}
+
+        return self.call(held)
+
     def pass_time(self, seconds: float) -> None:
         """Let the clock of the host jump ahead, and let it look."""
 
