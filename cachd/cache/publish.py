@@ -103,9 +103,11 @@ def _make_folder(version: Path, path: Path) -> None:
 def _writable(folder: Path) -> Iterator[None]:
     """A folder of a version, whose names change durably."""
     folder.chmod(0o755)
-    yield
-    sync_folder(folder)
-    folder.chmod(FOLDER_MODE)
+    try:
+        yield
+        sync_folder(folder)
+    finally:
+        folder.chmod(FOLDER_MODE)
 
 
 def _make(layout: Layout, file: ModelFile, path: Path) -> None:
