@@ -148,6 +148,7 @@ class Cache:
         aside for all of it until `settle`, or CacheNoRoom.
         """
         with self._changing:
+            self._condemn_lost(manifest)
             self.space.promise(manifest.digest, manifest, self._incomplete(manifest))
             self._documents.put_manifest(manifest)
             self.space.measure_documents(manifest.digest, self._documents.paths(manifest.digest))
@@ -277,8 +278,8 @@ class Cache:
                     self._condemn(stored)
 
     def scrub(self, chunk_root: bytes, stop: threading.Event) -> int:
-        """Hash a complete file as the disk has it; the number of damaged chunks. If there are any,
-        the file is no source any more."""
+        """Hash a complete file as the disk has it; the number of damaged chunks, all if it is lost.
+        If there are any, the file is no source any more."""
         with self._lock:
             stored = self._index.file(chunk_root)
         if stored is None or not stored.complete:
@@ -286,9 +287,11 @@ class Cache:
         try:
             bad = damaged_chunks(self._layout.blob(chunk_root), stored.chunks, stop)
         except FileNotFoundError:
-            return 0  # dropped meanwhile
+            bad = list(range(len(stored.chunks)))
         with self._changing:
-            if bad and not stored.gone:
+            if stored.gone:  # dropped meanwhile
+                return 0
+            if bad:
                 self._condemn(stored)
         return len(bad)
 
@@ -374,6 +377,13 @@ class Cache:
                     publish.rename_to_blob(self._layout, stored)
                     stored.complete = True
                 self.space.measure_file(stored.root)
+
+    def _condemn_lost(self, manifest: Manifest) -> None:
+        """Complete files that somebody deleted are to be fetched again."""
+        for file in manifest.files:
+            stored, blob = self._index.file(file.chunk_root), self._layout.blob(file.chunk_root)
+            if stored is not None and stored.complete and not is_file(blob, file.size):
+                self._condemn(stored)
 
     def _condemn(self, stored: StoredFile) -> None:
         self._forget(stored)

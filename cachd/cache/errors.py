@@ -6,9 +6,14 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from registry_core.domain.identifiers import Digest
 from registry_core.errors import RegistryError
+
+NOT_THERE: Final = (FileNotFoundError, NotADirectoryError)
+"""What a lookup says of a file that somebody deleted, or a folder above it: damage, where it should
+be there, and no trouble of the disk."""
 
 
 class CacheError(RegistryError):

@@ -22,7 +22,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from cachd.cache.errors import NOT_THERE
 from registry_core.domain.identifiers import Digest
+from registry_core.domain.manifest import Manifest
 
 HEX64 = re.compile(r"[0-9a-f]{64}")
 FILE_MODE = 0o444
@@ -135,6 +137,11 @@ def is_file(path: Path, size: int) -> bool:
     """Whether a regular file of exactly this size is there."""
     try:
         state = path.lstat()
-    except FileNotFoundError:
+    except NOT_THERE:
         return False
     return stat.S_ISREG(state.st_mode) and state.st_size == size
+
+
+def has_files(folder: Path, manifest: Manifest) -> bool:
+    """Whether each file of the version is there, by its size."""
+    return all(is_file(folder / file.path, file.size) for file in manifest.files)

@@ -8,12 +8,14 @@ name in `blobs/` always stands for complete bytes. Called by one thread at a tim
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from cachd.cache.errors import disk_errors
+from cachd.cache.errors import NOT_THERE, disk_errors
 from cachd.cache.index import StoredFile
-from cachd.cache.layout import FILE_MODE, FOLDER_MODE, Layout, sync_folder
-from registry_core.domain.manifest import Manifest
+from cachd.cache.layout import FILE_MODE, FOLDER_MODE, Layout, is_file, sync_folder
+from registry_core.domain.manifest import Manifest, ModelFile
 
 
 def sync_partial(layout: Layout, stored: StoredFile) -> None:
@@ -48,10 +50,7 @@ def build_version(layout: Layout, manifest: Manifest) -> Path:
             target = aside / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
             folders.update(p for p in target.parents if p.is_relative_to(aside))
-            if file.chunks:
-                os.link(layout.blob(file.chunk_root), target)
-            else:
-                _make_empty(target)
+            _make(layout, file, target)
         for folder in sorted(folders, reverse=True):
             if folder != aside:
                 folder.chmod(FOLDER_MODE)
@@ -63,7 +62,8 @@ def build_version(layout: Layout, manifest: Manifest) -> Path:
 
 
 def replace_files(layout: Layout, manifest: Manifest) -> None:
-    """Files of a visible version that are not the blobs of today are replaced by these, one by one.
+    """Files of a visible version that are lost, or not the blobs of today, are replaced by these,
+    one by one.
 
     The old inode lives on in whoever has it open. A crash leaves old and new files side by side,
     each of them whole.
@@ -71,27 +71,50 @@ def replace_files(layout: Layout, manifest: Manifest) -> None:
     version = layout.version(manifest.digest)
     for file in manifest.files:
         path, blob = version / file.path, layout.blob(file.chunk_root)
-        if not file.chunks or same_file(path, blob):
-            continue
         aside = layout.tmp / f"{blob.name}.{os.urandom(8).hex()}"
         with disk_errors("mend a version", path):
-            os.link(blob, aside)
-            path.parent.chmod(0o755)
-            aside.rename(path)
-            sync_folder(path.parent)
-            path.parent.chmod(FOLDER_MODE)
+            there = same_file(path, blob) if file.chunks else is_file(path, 0)
+            if there:
+                continue
+            _make(layout, file, aside)
+            _make_folder(version, path.parent)
+            with _writable(path.parent):
+                aside.rename(path)
 
 
 def same_file(path: Path, other: Path) -> bool:
     """Whether both are there, and names of one inode."""
     try:
         return os.path.samestat(path.lstat(), other.lstat())
-    except FileNotFoundError:
+    except NOT_THERE:
         return False
 
 
-def _make_empty(path: Path) -> None:
-    """An empty file is made, not linked: one inode may have 65,000 names only."""
+def _make_folder(version: Path, path: Path) -> None:
+    """One within the version that was lost, unless it is there."""
+    if path != version and not path.is_dir():
+        _make_folder(version, path.parent)
+        with _writable(path.parent):
+            path.unlink(missing_ok=True)
+            path.mkdir()
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """A folder of a version, whose names change durably."""
+    folder.chmod(0o755)
+    try:
+        yield
+        sync_folder(folder)
+    finally:
+        folder.chmod(FOLDER_MODE)
+
+
+def _make(layout: Layout, file: ModelFile, path: Path) -> None:
+    """A link to the blob. An empty file is made: one inode may have 65,000 names only."""
+    if file.chunks:
+        os.link(layout.blob(file.chunk_root), path)
+        return
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     try:
         os.fchmod(descriptor, FILE_MODE)

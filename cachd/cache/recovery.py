@@ -18,7 +18,7 @@ from pathlib import Path
 from cachd.cache.documents import DocumentFiles
 from cachd.cache.errors import disk_errors
 from cachd.cache.index import Index, StoredFile
-from cachd.cache.layout import FOLDER_MODE, HEX64, Layout, is_file, remove_tree
+from cachd.cache.layout import FOLDER_MODE, HEX64, Layout, has_files, is_file, remove_tree
 from cachd.cache.leftovers import tidy_condemned
 from cachd.cache.space import Space
 from registry_core.domain.identifiers import Digest
@@ -93,7 +93,7 @@ def _take_versions(layout: Layout, found: Found, space: Space) -> None:
         manifest = found.manifests.get(digest)
         if manifest is None:
             found.strays.add(digest)
-        elif not all(is_file(path / file.path, file.size) for file in manifest.files):
+        elif not has_files(path, manifest):
             path.chmod(0o755)
             remove_tree(path)
             continue

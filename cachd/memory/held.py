@@ -7,12 +7,13 @@ Any thread may call; `_lock` guards the maps against `close`, which may come at 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from cachd import limits
-from cachd.cache.errors import disk_errors
+from cachd.cache.errors import NOT_THERE, disk_errors
 from cachd.cache.libc import ReadOnlyMap
 from registry_core.domain.manifest import Manifest, ModelFile
 
@@ -30,7 +31,8 @@ class Measured:
 
 
 class Held:
-    """A version with very many files holds the largest; the others are populated, and no more."""
+    """A version with very many files holds the largest; the others are populated, and no more. Nor
+    is a file held that is not there: `fill` tells of it."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -42,7 +44,7 @@ class Held:
         self.held_bytes = sum(f.size for f in largest[: limits.MAPS_PER_VERSION_MAX])
         try:
             for file in largest[: limits.MAPS_PER_VERSION_MAX]:
-                with disk_errors("map a file", folder / file.path):
+                with disk_errors("map a file", folder / file.path), suppress(*NOT_THERE):
                     self._maps[file.path] = ReadOnlyMap(folder / file.path)
         except BaseException:
             self.close()

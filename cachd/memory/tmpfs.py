@@ -24,8 +24,17 @@ from pathlib import Path
 import structlog
 
 from cachd import limits
-from cachd.cache.layout import FILE_MODE, HEX64, Layout, remove_tree, write_all
-from cachd.cache.publish import build_version
+from cachd.cache.errors import NOT_THERE
+from cachd.cache.layout import (
+    FILE_MODE,
+    HEX64,
+    Layout,
+    has_files,
+    is_file,
+    remove_tree,
+    write_all,
+)
+from cachd.cache.publish import build_version, replace_files
 from cachd.cache.verifier import verify
 from cachd.memory.errors import TmpfsUnusable, size_text
 from cachd.memory.form import Placed
@@ -91,10 +100,10 @@ class TmpfsForm:
         return cls(place, own_mount=False, unswappable=unswappable)
 
     def place(self, manifest: Manifest, published: Path, cancel: threading.Event) -> Placed:
-        """Copy what is not here, hashing all that is read."""
+        """Copy what is not here, or not any more, hashing all that is read."""
         folder = self._layout.version(manifest.digest)
-        if folder.is_dir():
-            return Placed(folder, adopted=manifest.digest in self._adopted, hashed=True)
+        if has_files(folder, manifest):
+            return self._placed(manifest.digest)
         files = {file.chunk_root: file for file in manifest.files if file.chunks}
         with self._lock:
             self._coming.update(files.keys())
@@ -116,7 +125,7 @@ class TmpfsForm:
         cancel: threading.Event,
     ) -> Placed:
         folder = self._layout.version(manifest.digest)
-        missing = [file for root, file in files.items() if not self._layout.blob(root).exists()]
+        missing = [f for root, f in files.items() if not is_file(self._layout.blob(root), f.size)]
         with ThreadPoolExecutor(limits.DISK_THREADS, "cachd-tmpfs") as pool:
             copied = list(pool.map(lambda file: self._copy(file, published, cancel), missing))
         damaged = {file.chunk_root for file, ok in zip(missing, copied, strict=True) if not ok}
@@ -124,9 +133,13 @@ class TmpfsForm:
             paths = tuple(f.path for f in manifest.files if f.chunk_root in damaged)
             return Placed(folder, damaged=paths)
         with self._lock, _room():
-            if not folder.is_dir():
-                build_version(self._layout, manifest)
-        return Placed(folder, hashed=True)
+            make = replace_files if folder.is_dir() else build_version
+            make(self._layout, manifest)
+        return self._placed(manifest.digest)
+
+    def _placed(self, digest: Digest) -> Placed:
+        folder = self._layout.version(digest)
+        return Placed(folder, adopted=digest in self._adopted, hashed=True)
 
     def drop(self, digest: Digest) -> None:
         with self._lock:
@@ -176,7 +189,7 @@ class TmpfsForm:
             if done:
                 aside.rename(self._layout.blob(file.chunk_root))
             return done or cancel.is_set()
-        except (FileNotFoundError, IntegrityError):
+        except (*NOT_THERE, IntegrityError):
             return False
         finally:
             aside.unlink(missing_ok=True)

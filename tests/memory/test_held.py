@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -15,6 +16,8 @@ import pytest
 
 from cachd import limits
 from cachd.cache.cache import Cache
+from cachd.cache.errors import CacheUnavailable
+from cachd.cache.layout import remove_tree
 from cachd.cache.libc import ReadOnlyMap
 from cachd.memory.fill import Filled, fill
 from cachd.memory.held import Held, Measured
@@ -112,6 +115,7 @@ def test_a_version_of_very_many_files_holds_the_largest(
 def test_damage_is_found_on_the_way(tmp_path: Path) -> None:
     same = random_bytes(3 * CHUNK, 2)
     files = {**FILES, "same-1": same, "same-2": same, "short": b"1234"}
+    files |= {"lost": b"1", "lost-with/its/folder": b"2", "no-folder/any-more": b"3"}
     manifest, folder = publish(tmp_path, files)
     for path in ("big.bin", "empty", "same-1", "short"):
         (folder / path).chmod(0o644)
@@ -121,10 +125,30 @@ def test_damage_is_found_on_the_way(tmp_path: Path) -> None:
     (folder / "empty").write_bytes(b"1")
     os.truncate(folder / "same-1", 5)
     os.truncate(folder / "short", 0)
+    folder.chmod(0o755)
+    (folder / "lost").unlink()
+    remove_tree(folder / "lost-with")
+    remove_tree(folder / "no-folder")
+    (folder / "no-folder").write_bytes(b"")
     held = Held(folder, manifest)
-    damaged = ["big.bin", "empty", "same-1", "same-2", "short"]
+    damaged = ["big.bin", "empty", "lost", "lost-with/its/folder", "no-folder/any-more"]
+    damaged += ["same-1", "same-2", "short"]
     assert bring(held, manifest, LockMemory.NEVER) == Filled(damaged)
     held.close()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EMFILE])
+def test_trouble_of_the_disk_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    manifest, folder = publish(tmp_path)
+
+    def refuse(path: Path) -> ReadOnlyMap:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr("cachd.memory.held.ReadOnlyMap", refuse)
+    with pytest.raises(CacheUnavailable, match=os.strerror(number)):
+        Held(folder, manifest)
 
 
 def test_it_stops_when_told(tmp_path: Path) -> None:

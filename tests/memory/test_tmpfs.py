@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cachd.cache.cache import Cache
+from cachd.cache.layout import remove_tree
 from cachd.memory.errors import TmpfsUnusable
 from cachd.memory.mounts import mount_of, unmount
 from cachd.memory.tmpfs import TmpfsForm
@@ -90,6 +91,27 @@ def test_damage_on_the_disk_is_found_while_copying(cache: Cache, place: Path) ->
     placed = form.place(manifest, published, threading.Event())
     assert placed.damaged == ("shared.bin",)
     assert form.known() == set()
+    form.close(in_use=False)
+
+
+@needs_root
+def test_what_was_deleted_of_a_copy_is_put_back_beside_the_rest(cache: Cache, place: Path) -> None:
+    form = mounted(place)
+    manifest, published = publish(cache, b"1" * 99)
+    folder = put(form, manifest, published)
+    inode = (folder / "shared.bin").stat().st_ino
+    folder.chmod(0o755)
+    (place / "blobs" / manifest.files[0].chunk_root.hex()).unlink()
+    assert manifest.files[0].path == "deep/own.bin"
+    remove_tree(folder / "deep")
+    (folder / "empty").unlink()
+    assert put(form, manifest, published) == folder
+    assert (folder / "deep/own.bin").read_bytes() == b"1" * 99
+    assert (folder / "empty").read_bytes() == b""
+    assert (folder / "shared.bin").stat().st_ino == inode
+    os.truncate(folder / "deep/own.bin", 5)
+    assert put(form, manifest, published) == folder
+    assert (folder / "deep/own.bin").read_bytes() == b"1" * 99
     form.close(in_use=False)
 
 

@@ -111,6 +111,31 @@ def test_rot_in_what_is_needed_is_mended_by_one_chunk_from_the_origin(
     asyncio.run(story())
 
 
+def test_a_lost_file_is_made_again_of_what_its_version_shows(
+    disk: Disk, registry: Registry, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        _, wanted = await hold_both(disk, versions(registry, tmp_path))
+        folder, before = disk.cache.published(wanted), disk.residency.bytes_from_origin
+        assert folder is not None
+        (file,) = (f for f in disk.cache.versions()[wanted].files if f.path == "one.bin")
+        blob = disk.data / "cache" / "blobs" / file.chunk_root.hex()
+        with (folder / "one.bin").open("rb") as opened:
+            blob.unlink()
+            one = scrubber(disk)
+            for _ in disk.cache.complete_files():
+                await one.step()
+            assert opened.read() == FILES[1]["one.bin"], "who has it open keeps it"
+        assert one.state.chunks_damaged == 3
+        assert blob.read_bytes() == FILES[1]["one.bin"], "peers can have it again"
+        disk.assert_whole(wanted, FILES[1])
+        assert disk.residency.bytes_from_origin == before
+        assert disk.residency.path_of(wanted) == folder
+        await disk.close()
+
+    asyncio.run(story())
+
+
 def test_rot_in_what_nobody_needs_is_evicted_with_its_version(
     disk: Disk, registry: Registry, tmp_path: Path
 ) -> None:

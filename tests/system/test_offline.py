@@ -12,6 +12,7 @@ from cachctl.verification import verify_node
 from registry_core.push.progress import silent
 from tests.models import make_model
 from tests.system.rig import Rig, eventually
+from tests.system.test_memory import on_node
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -131,6 +132,35 @@ def test_bit_rot_in_the_cache_is_found_at_start_and_fetched_again(tmp_path: Path
     rig.wait(mended, "the damaged file was fetched again", "n1")
     rig.start_worker("w1", "n1")
     rig.wait_worker("w1", 1, "1.0")
+
+
+def test_a_file_deleted_under_a_running_node_is_there_when_its_version_is_wanted_again(
+    tmp_path: Path, rig: Rig
+) -> None:
+    rig.start_node("n1", "--grace-s", "0")
+    rig.start_worker("w1", "n1")
+    with rig.connect() as registry:
+        for number in (1, 2, 3):
+            registry.push(make_model(tmp_path / f"v{number}", changed=number), "m")
+            registry.promote("m@production", number)
+            rig.wait_worker("w1", number, f"{number}.0")
+        digest = registry.versions("m")[-1].digest
+        rig.wait(
+            lambda: digest not in {one["digest"] for one in on_node(rig)["memory"]},
+            "version 1 is let go of", "n1",
+        )  # fmt: skip
+        folder = rig.folder / "n1" / "cache" / "versions" / digest.removeprefix("sha256:")
+        target = folder / "model.safetensors"
+        inode = target.stat().st_ino
+        folder.chmod(0o755)
+        target.unlink()
+        for blob in (rig.folder / "n1" / "cache" / "blobs").iterdir():
+            if blob.stat().st_ino == inode:
+                blob.unlink()
+        registry.promote("m@production", 1)
+    rig.wait_worker("w1", 1, "4.0")
+    rig.assert_unharmed("w1")
+    assert target.read_bytes() == (tmp_path / "v1" / "model.safetensors").read_bytes()
 
 
 def test_bit_rot_in_a_file_that_two_versions_share_is_mended_in_both(
