@@ -29,6 +29,7 @@ busy_to_quiet           p99 busy over p99 quiet
 rollback_ms             median; from the node's receipt to the last worker's first answer by the old
                         version, workers asked all the time; rollback_ms_max the worst
 rollback_switch_ms      the same to the last worker's switch (its next answer is by the old version)
+rollback_flip_ms        the same to the host's flip, before which no worker can switch
 promote_to_last_worker_ms
                         median; from the call to the last worker's switch, fetch and load included
 promote_to_resident_ms  the part of it until the version is resident; loading and warming: the rest

@@ -70,18 +70,26 @@ def flip(
     return Flipped(figures, resting_s, bringing_s, switching_s)
 
 
-def roll(
-    system: System, registry: Registry, times: int, progress: Progress
-) -> list[tuple[tuple[int, int], int, float]]:
-    """Of each rollback: its guard, when the node heard of it, and its time to the last switch."""
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """One rollback: its guard, when the node heard of it, and from then to the host's flip and to
+    the last worker's switch."""
+
+    key: tuple[int, int]
+    received_ns: int
+    flip_ms: float
+    switch_ms: float
+
+
+def roll(system: System, registry: Registry, times: int, progress: Progress) -> list[Rolled]:
     rolled = []
     for done in range(1, times + 1):
         stage = system.note(registry.rollback(str(REF)))
         report = system.wait_switched(stage)
-        if report is None or report.switch_ms is None:
+        if report is None or report.flip_ms is None or report.switch_ms is None:
             raise RuntimeError(f"no rollback to {stage.guard} in time{system.fleet.tail(NODE)}")
         key = (stage.guard.generation, stage.guard.choice)
-        rolled.append((key, report.received_ns, report.switch_ms))
+        rolled.append(Rolled(key, report.received_ns, report.flip_ms, report.switch_ms))
         progress.step(f"{done} of {times} rollbacks")
         time.sleep(_ROLLBACK_PAUSE_S)
     return rolled

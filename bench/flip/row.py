@@ -112,14 +112,16 @@ def _rollbacks(
         probes, lambda: flipping.roll(system, registry, _ROLLBACKS, progress)
     )
     answered_ms = [
-        (max(tally.first_ns[worker, key] for worker in system.workers) - received_ns) / 1e6
-        for key, received_ns, _ in rolled
-        if all((worker, key) in tally.first_ns for worker in system.workers)
+        (max(tally.first_ns[worker, one.key] for worker in system.workers) - one.received_ns) / 1e6
+        for one in rolled
+        if all((worker, one.key) in tally.first_ns for worker in system.workers)
     ]
-    switched_ms = [switch_ms for _, _, switch_ms in rolled]
+    flipped_ms, switched_ms = [one.flip_ms for one in rolled], [one.switch_ms for one in rolled]
     return tally, {
         "rollback_ms": round(statistics.median(answered_ms), 2),
         "rollback_ms_max": round(max(answered_ms), 2),
+        "rollback_flip_ms": round(statistics.median(flipped_ms), 2),
+        "rollback_flip_ms_max": round(max(flipped_ms), 2),
         "rollback_switch_ms": round(statistics.median(switched_ms), 2),
         "rollback_switch_ms_max": round(max(switched_ms), 2),
         "rollbacks": len(answered_ms),

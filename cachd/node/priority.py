@@ -18,14 +18,23 @@ from cachd.cache.libc import read_when_disk_is_idle
 from cachd.cache.niceness import BULK_NICENESS, yield_to_others
 from cachd.memory.numa import interleave_this_thread, memory_nodes
 
+_LOWEST_REAL_TIME = 1
 _LOOP = -5
 _AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def prefer_this_thread() -> None:
-    """For the event loop. Needs CAP_SYS_NICE; without it a flip may wait for a time slice."""
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOOP)
+    """For the event loop: it goes before all that is not real-time, and what it starts does not.
+    Where that is not allowed (CAP_SYS_NICE, or RLIMIT_RTPRIO of 1) it is a little less nice than
+    others, and where not even that is, a flip may wait for a time slice. ADR 21."""
+    thread = threading.get_native_id()
+    try:
+        os.sched_setscheduler(
+            thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(_LOWEST_REAL_TIME)
+        )
+    except PermissionError:
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, thread, _LOOP)
 
 
 def stand_behind_other_services() -> None:

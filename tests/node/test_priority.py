@@ -50,6 +50,46 @@ def test_the_session_of_others_keeps_its_weight() -> None:
     assert after == before
 
 
+PREFERRED = """
+import os, sys, threading
+from cachd.node.priority import prefer_this_thread
+if sys.argv[1] == "unprivileged" and os.getuid() == 0:
+    os.setuid(65534)
+try:
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    allowed = True
+except PermissionError:
+    allowed = False
+def told():
+    thread = threading.get_native_id()
+    policy = os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
+    print(policy, os.getpriority(os.PRIO_PROCESS, thread), int(allowed))
+prefer_this_thread()
+told()
+other = threading.Thread(target=told)
+other.start()
+other.join()
+"""
+
+
+@pytest.mark.parametrize("who", ["this user", "unprivileged"])
+def test_the_loop_goes_before_all_others_where_it_may(who: str) -> None:
+    """And no thread that it starts."""
+    ran = subprocess.run(
+        [sys.executable, "-c", PREFERRED, who], capture_output=True, text=True, check=True
+    )
+    loop, other = (tuple(map(int, line.split())) for line in ran.stdout.splitlines())
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    if loop[-1]:
+        assert loop[0] == os.SCHED_RR
+        assert other[:2] == (os.SCHED_OTHER, before)
+    else:
+        assert loop[0] == os.SCHED_OTHER
+        assert loop[1] <= before
+        assert other == loop
+
+
 def test_a_quarter_of_the_processors_beside_workers() -> None:
     processors = len(os.sched_getaffinity(0))
     assert store_threads(gently=True) == max(1, processors // 4)
