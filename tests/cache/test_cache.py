@@ -227,4 +227,6 @@ def _flip(path: Path, offset: int) -> None:
         byte = file.read(1)[0]
         file.seek(offset)
         file.write(bytes([byte ^ 1]))
+        file.flush()
+        os.fsync(file.fileno())
     path.chmod(0o444)

@@ -17,7 +17,7 @@ from cachd.cache.verifier import verify
 from tests.cache.filesystems import MIB, mounted, rot
 from tests.cache.in_memory import bring, forget, resident_fraction
 from tests.cache.test_cache import _flip, content
-from tests.cache.test_space import du
+from tests.cache.test_space import du, settle
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
 
 FILES = {"config.json": b"{}", "weights.bin": random_bytes(9 * CHUNK + 1234, 3)}
@@ -125,6 +125,7 @@ def test_a_mend_that_was_interrupted_is_finished_by_the_next(tmp_path: Path) -> 
         for chunk in cache.begin(manifest).missing:
             cache.store(verify(chunk, chunks[chunk.id]))
         cache.publish(manifest)
+    settle(tmp_path)
     with Cache.open(tmp_path) as cache:
         assert cache.space.used() == du(tmp_path)
         assert content(folder) != FILES
