@@ -103,9 +103,8 @@ class ServedConnection:
                 if followed is not None:
                     return followed
                 self.answering = False
-                header = self._receive(protocol.HEADER_BYTES)
-                kind, length = protocol.decode_request_header(header)
-                asked = Asked(kind, self._receive(length))
+                asked = self._requests.wait()
+                self._progressed_s = time.monotonic()
         except (Gone, Malformed, OSError):
             return None  # the peer sees the end of the stream and tells its own side
 
@@ -183,13 +182,6 @@ class ServedConnection:
     def _send(self, data: bytes, flags: int = 0) -> None:
         self._socket.sendall(data, flags)
         self._progressed_s = time.monotonic()
-
-    def _receive(self, count: int) -> bytes:
-        data = self._socket.recv(count, socket.MSG_WAITALL) if count else b""
-        if len(data) != count:
-            raise Gone
-        self._progressed_s = time.monotonic()
-        return data
 
 
 def _head_of(part: OpenChunk) -> bytes:

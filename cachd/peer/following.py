@@ -50,7 +50,6 @@ class Following(PeerSocket):
         self._digest = digest
         self._own_incarnation = incarnation
         self.incarnation = 0
-        self.connected = False
         self._unsaid: memoryview | None = None
 
     @classmethod
@@ -58,8 +57,9 @@ class Following(PeerSocket):
         cls, address: PeerAddress, intake: Intake, digest: Digest, incarnation: int
     ) -> Following:
         """Begun: it may fail later. PeerUnreachable."""
-        connection = connected(address) if has_name(address) else _begun(address, intake)
+        connection = _named(address, intake) if has_name(address) else _begun(address, intake)
         connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(address, connection, intake, digest, incarnation)
 
     def speak(self, held: Bitmap) -> bool:
@@ -78,6 +78,10 @@ class Following(PeerSocket):
         return True
 
     @property
+    def connected(self) -> bool:
+        return self._unsaid is not None
+
+    @property
     def all_said(self) -> bool:
         return self._unsaid is not None and not self._unsaid
 
@@ -93,9 +97,6 @@ class Following(PeerSocket):
         failed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if failed:
             raise _unreachable(self.address, failed)
-        self.connected = True
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._intake.congestion.apply(self._socket)
 
     def _greeting(self, held: bytes) -> bytes:
         """What is held goes first, or the peer would begin to push what is here."""
@@ -105,6 +106,12 @@ class Following(PeerSocket):
             if any(part):
                 said += protocol.encode_request(Held(8 * start, part))
         return bytes(said + protocol.encode_request(Follow(self._digest)))
+
+
+def _named(address: PeerAddress, intake: Intake) -> socket.socket:
+    connection = connected(address)
+    intake.congestion.apply(connection)
+    return connection
 
 
 def _begun(address: PeerAddress, intake: Intake) -> socket.socket:

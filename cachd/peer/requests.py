@@ -1,4 +1,4 @@
-"""Requests of a peer, taken as they come. Nothing here waits; belongs to one thread."""
+"""Requests of a peer, taken as they come. Belongs to one thread at a time."""
 
 from __future__ import annotations
 
@@ -41,8 +41,18 @@ class Requests:
         """Of the request whose payload is awaited."""
 
     def next(self) -> Asked | None:
-        """None until more has come. Gone, Malformed or an OSError end it."""
-        while (part := self._whole_part()) is not None:
+        """None until more has come: does not wait. Gone, Malformed or an OSError end it."""
+        return self._next(socket.MSG_DONTWAIT)
+
+    def wait(self) -> Asked:
+        """The same, once all of it has come."""
+        asked = self._next(socket.MSG_WAITALL)
+        if asked is None:
+            raise Gone  # it ended in the midst of a request
+        return asked
+
+    def _next(self, flags: int) -> Asked | None:
+        while (part := self._whole_part(flags)) is not None:
             if not self._greeted:
                 protocol.decode_hello(part)
                 self._greeted, self._wanted = True, protocol.HEADER_BYTES
@@ -54,11 +64,11 @@ class Requests:
                 return asked
         return None
 
-    def _whole_part(self) -> bytes | None:
+    def _whole_part(self, flags: int) -> bytes | None:
         missing = self._wanted - len(self._part)
         if missing:
             try:
-                data = self._socket.recv(missing, socket.MSG_DONTWAIT)
+                data = self._socket.recv(missing, flags)
             except BlockingIOError:
                 return None
             if not data:
