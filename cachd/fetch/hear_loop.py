@@ -7,7 +7,6 @@ is parked: not listened to until there is some.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from cachd.peer.errors import PeerTooSlow, PeerUnreachable
 from cachd.peer.following import Bitmap, Following
 from cachd.peer.hearing import Hearing, Maps, Quiet, Unit
 from cachd.peer.intake import Intake
-from cachd.peer.poller import Poller
+from cachd.peer.poll_thread import PollThread
 from cachd.peer.progress_window import ProgressWindow
 
 _LOOK_S = 0.5
@@ -68,29 +67,22 @@ class HearLoop:
         self._now_s = self._read_s = time.monotonic()
         self._looked_s = self._now_s
         self._arriving: deque[FollowedPeer] = deque()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._thread: PollThread | None = None
 
     def add(self, peer: FollowedPeer) -> None:
         self._arriving.append(peer)
         if self._thread is None:
-            self._poller = Poller()
-            self._thread = threading.Thread(target=self._run, name="cachd-hear", daemon=True)
+            self._thread = PollThread("cachd-hear", self._prepare, self._round, self._end)
+            self._poller = self._thread.poller
             self._thread.start()
         self._poller.wake()
 
     def stop(self) -> None:
         """End all connections, and return when the thread has ended. Nothing is added meanwhile."""
         if self._thread is not None:
-            self._stopping = True
-            self._poller.wake()
-            self._thread.join()
-            self._poller.close()
+            self._thread.stop()
 
-    def _run(self) -> None:
-        self._prepare()
-        while not self._stopping:
-            self._round()
+    def _end(self) -> None:
         for peer in (*self._arriving, *self._peers.values()):
             self._release(peer)
             peer.connection.close()

@@ -10,6 +10,7 @@ offers      what this node claims and pushes, for all who follow it
 feed        what one follower of a version is sent
 feed_loop   one thread that feeds all followers
 poller      epoll that any thread can wake, for loops over many connections
+poll_thread the thread of such a loop
 peer_socket one connection to a peer, whatever it is used for
 client      takes chunks from a peer, bounded in time and memory whatever the peer does
 following   one that a peer is followed over: made and asked without waiting

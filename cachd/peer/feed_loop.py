@@ -16,7 +16,7 @@ import structlog
 
 from cachd.peer.feed import Feed
 from cachd.peer.offers import Offers
-from cachd.peer.poller import Poller
+from cachd.peer.poll_thread import PollThread
 from cachd.peer.protocol import Malformed
 
 _log = structlog.get_logger("cachd.peer")
@@ -38,13 +38,12 @@ class FeedLoop:
 
     def __init__(self, offers: Offers, prepare: Callable[[], None]) -> None:
         self._offers = offers
-        self._prepare = prepare
-        self._poller = Poller()
+        self._thread = PollThread("cachd-peer-feed", prepare, self._round, self._end)
+        self._poller = self._thread.poller
         self._lock = threading.Lock()  # guards the two below
         self._arriving: list[_Fed] = []
         self._stopping = False
         self._feeds: dict[int, _Fed] = {}
-        self._thread = threading.Thread(target=self._run, name="cachd-peer-feed", daemon=True)
         offers.watch(self._poller.wake)
         self._thread.start()
 
@@ -64,14 +63,9 @@ class FeedLoop:
         self._offers.unwatch(self._poller.wake)
         with self._lock:
             self._stopping = True
-        self._poller.wake()
-        self._thread.join()
-        self._poller.close()
+        self._thread.stop()
 
-    def _run(self) -> None:
-        self._prepare()
-        while not self._stopping:
-            self._round()
+    def _end(self) -> None:
         for fed in (*self._feeds.values(), *self._arriving):
             fed.feed.close()
             fed.ended()

@@ -7,13 +7,12 @@ says is bounded, so that none keeps the others from being heard.
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable
 
 from cachd import limits
 from cachd.peer.connection import ServedConnection
-from cachd.peer.poller import Poller
+from cachd.peer.poll_thread import PollThread
 from cachd.peer.protocol import Follow, Malformed
 from cachd.peer.requests import Asked, Gone
 
@@ -32,27 +31,19 @@ class Reception:
     ) -> None:
         self._listener = listener
         self._admit, self._wants, self._left = admit, wants, left
-        self._prepare = prepare
-        self._poller = Poller()
+        self._thread = PollThread("cachd-peer-accept", prepare, self._round, self._end)
+        self._poller = self._thread.poller
         self._newcomers: dict[int, ServedConnection] = {}
         self._listening = False
         self._listen_at_s = 0.0
-        self._stopping = False
         listener.setblocking(False)
-        self._thread = threading.Thread(target=self._run, name="cachd-peer-accept", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Accept no more, and return when the thread has ended. Once; from any thread."""
-        self._stopping = True
-        self._poller.wake()
-        self._thread.join()
-        self._poller.close()
+        self._thread.stop()
 
-    def _run(self) -> None:
-        self._prepare()
-        while not self._stopping:
-            self._round()
+    def _end(self) -> None:
         for newcomer in self._newcomers.values():
             self._left(newcomer)
 
