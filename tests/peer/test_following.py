@@ -43,6 +43,7 @@ def test_what_is_held_is_told_first_however_much_it_is() -> None:
         go.set()
         while not following.speak(lambda: b"what is held by now was told"):
             assert select.select([], [narrow], [], 10)[1], "the peer takes nothing"
+        assert select.select([], [narrow], [], 10)[1], "what was said last may fill it still"
         following.tell_held_at_once(13)
         assert whole.wait(20)
     assert heard == held
