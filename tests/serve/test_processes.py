@@ -99,6 +99,8 @@ def test_a_hundred_flips_under_four_workers(
     daemon.set_target(target(2, 0, versions[1], versions[2]))
     workers = start_workers(4, threads=2)
     flips = [flip_to(daemon, versions, flip, workers=4) for flip in range(2, 102)]
+    # A worker tells that it switched by its first thread; the other may be about to acquire.
+    until(lambda: all(worker.report()["flip"] >= 101 for worker in workers), "in both threads")
     reports = check(workers)
     print(f"{sum(report['calls'] for report in reports)} calls")
     for end in ("flip_ns", "last_switch_ns"):  # the first flip loads: left out
