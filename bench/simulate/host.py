@@ -56,6 +56,8 @@ class Feed:
     follower: Host
     there: Mask
     flow: Flow | None = None
+    maps_due: bool = False
+    """They go between two chunks."""
 
 
 class Host:
@@ -83,6 +85,7 @@ class Host:
         self._plan_at_s = 0.0
         self._planned_s = 0.0
         self._wakes_s = math.inf
+        self._coming_s: dict[NodeId, float] = {}
         self._queue: deque[Attempt] = deque()
         self._busy = 0
         self._flows: dict[Attempt, Flow] = {}
@@ -110,6 +113,7 @@ class Host:
         """A peer that was followed has gone."""
         peer = self.swarm.peers[node]
         peer.following = False
+        self._coming_s.pop(node, None)
         now_s = self.world.clock.now_s
         judge_follow(self.swarm, peer, PeerUnreachable("it died"), now_s)
         for attempt, flow in list(self._flows.items()):
@@ -153,12 +157,18 @@ class Host:
             length = self.swarm.chunks[number].length
             feed.flow = Flow(length, feed.follower.down, arrived, moved=moved)
             self.up.send(feed.flow)
+            feed.follower.coming(self.node)
 
     def _fed(self, feed: Feed, number: int) -> None:
         feed.flow = None
         self.offers.sent(self.digest, feed)
         feed.follower.pushed(self.node, number)
+        if feed.maps_due:
+            self._tell_maps(feed)
         self._feed(feed)
+
+    def coming(self, node: NodeId) -> None:
+        self._coming_s[node] = self.world.clock.now_s
 
     def moved(self, node: NodeId) -> None:
         self.swarm.moved(node, self.world.clock.now_s)
@@ -166,6 +176,7 @@ class Host:
     def pushed(self, node: NodeId, number: int) -> None:
         if self.dead:
             return
+        del self._coming_s[node]
         self.swarm.pushed(node, number, self.world.clock.now_s)
         self._have(number)
         self._plan_soon()
@@ -191,7 +202,8 @@ class Host:
             self._tell_maps(feed)
 
     def _tell_maps(self, feed: Feed) -> None:
-        if self.dead or feed.follower.swarm.done:
+        feed.maps_due = feed.flow is not None
+        if self.dead or feed.follower.swarm.done or feed.maps_due:
             return
         if self._told is None:
             self._told = self._held.copy()
@@ -225,7 +237,7 @@ class Host:
     def _plan(self) -> None:
         self._planned_s = now_s = self.world.clock.now_s
         self._plan_at_s = now_s + PLAN_S
-        view = self.swarm.view(now_s, self.offers.backlog(self.digest))
+        view = self.swarm.view(now_s, self.offers.backlog(self.digest), self._coming_s)
         assignments = plan(view, self.world.settings, self.world.rng)
         attempts = [self.swarm.begin(assignment, now_s) for assignment in assignments]
         self._queue.extend(attempts)

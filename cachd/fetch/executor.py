@@ -70,6 +70,10 @@ class Crew:
         """By peer: when a part of a chunk that it pushes last came."""
         return self._followers.moved_s()
 
+    def coming_s(self) -> Mapping[NodeId, float]:
+        """By peer: since when a chunk that it pushes has been coming."""
+        return self._followers.coming_s()
+
     def fetch(self, run: Run, threads: int) -> None:
         """Have it done by one of so many threads."""
         while len(self._threads) < threads:

@@ -210,7 +210,7 @@ class _Coordinator:
             if moved_s > self._planned_s:
                 self._swarm.moved(node, moved_s)
         began_s = time.thread_time()
-        view = self._swarm.view(now_s, backlog)
+        view = self._swarm.view(now_s, backlog, self._crew.coming_s())
         assignments = plan(view, self._settings, self._rng)
         idle_s = max(IDLE_PLAN_S, (time.thread_time() - began_s) / _IDLE_PLAN_SHARE)
         self._planned_s = now_s

@@ -68,6 +68,10 @@ class Followers:
         """By peer: when a part of a chunk that it pushes last came."""
         return self._incoming.moved_s.copy()
 
+    def coming_s(self) -> Mapping[NodeId, float]:
+        """By peer: since when a chunk that it pushes has been coming."""
+        return self._incoming.coming_s.copy()
+
     def cut(self, address: PeerAddress) -> None:
         """End following this peer soon; it is told as any other end."""
         with self._lock:

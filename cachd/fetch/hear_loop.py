@@ -130,9 +130,8 @@ class HearLoop:
             self._ended(peer.address, error)
 
     def _release(self, peer: FollowedPeer) -> None:
-        if peer.incoming is not None:
-            self._incoming.end(peer.incoming)
-            peer.incoming = None
+        self._incoming.end(peer.address.node_id, peer.incoming)
+        peer.incoming = None
 
     def _advance(self, peer: FollowedPeer) -> None:
         """Take what is there: messages, and one step of a chunk."""

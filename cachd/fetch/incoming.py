@@ -42,7 +42,8 @@ class Buffers:
 
 
 class Incoming:
-    """Of one fetch. `moved_s`: by peer, when a part of a chunk last came."""
+    """Of one fetch. `moved_s`: by peer, when a part of a chunk last came. `coming_s`: since when
+    one has been coming."""
 
     def __init__(self, cache: Cache, manifest: Manifest, intake: Intake) -> None:
         self._cache = cache
@@ -50,6 +51,7 @@ class Incoming:
         self._intake = intake
         self._buffers = Buffers(max(chunk.length for chunk in self._chunks))
         self.moved_s: dict[NodeId, float] = {}
+        self.coming_s: dict[NodeId, float] = {}
 
     def require(self, unit: Unit, address: PeerAddress) -> Chunk:
         """The chunk that a peer pushes; PeerMisbehaved if this version has none like it."""
@@ -64,6 +66,7 @@ class Incoming:
     def begin(self, unit: Unit, address: PeerAddress) -> IncomingChunk | None:
         """None while this node's limit or its buffers have no room for one more."""
         chunk = self.require(unit, address)
+        self.coming_s.setdefault(address.node_id, time.monotonic())
         if not self._intake.try_begin():
             return None
         buffer = self._buffers.try_take()
@@ -85,10 +88,13 @@ class Incoming:
         self._cache.store(incoming.verifier.finish())
         return True
 
-    def end(self, incoming: IncomingChunk) -> None:
-        """Of each that `begin` gave, once, whether it is whole or not."""
-        self._buffers.give_back(incoming.buffer)
-        self._intake.end()
+    def end(self, node: NodeId, incoming: IncomingChunk | None) -> None:
+        """Nothing comes from that node any more. `incoming`: what `begin` gave, once, whether it
+        is whole or not."""
+        self.coming_s.pop(node, None)
+        if incoming is not None:
+            self._buffers.give_back(incoming.buffer)
+            self._intake.end()
 
 
 class IncomingChunk:

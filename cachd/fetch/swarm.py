@@ -23,7 +23,7 @@ from cachd.fetch.patience import Patience
 from cachd.fetch.peers import Peers
 from cachd.fetch.placement import Placement
 from cachd.fetch.plan import Assignment, Wanted
-from cachd.fetch.pushes import ExpectedPushes
+from cachd.fetch.pushes import NOBODY, ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.roster import Roster
 from cachd.fetch.settings import FetchSettings
@@ -69,6 +69,8 @@ class Swarm:
         missing = {chunk.id for chunk in filling.missing}
         self._lacking = self._mask(lambda chunk: chunk.id in missing)
         self._none: Mask = np.zeros(len(self.chunks), np.bool_)
+        self._told: Mask = self._none.copy()
+        """What peers have told that they hold."""
         self._local = self._mask(lambda chunk: chunk.id in filling.local)
         self._origin_lacks = self._mask(lambda chunk: chunk.id not in locations)
         self._refused_by_origin: dict[int, str] = {}
@@ -141,10 +143,19 @@ class Swarm:
             self.pushes.promised(node, claimed[self._lacking[claimed]].tolist(), now_s)
             peer.progressed_s = now_s
         if peer.state in _SILENT or not _same(held, peer.held):
+            self._note_held(held, now_s, before=peer.state in _SILENT)
             whole = np.count_nonzero(held) == len(held)
             peer.progressed_s = now_s
             peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
+
+    def _note_held(self, held: Mask, now_s: float, *, before: bool) -> None:
+        """`before`: it may have held them for long."""
+        fresh = held & ~self._told
+        if np.count_nonzero(fresh):
+            self._told |= fresh
+            if self.pushing and not before:
+                self.pushes.appeared((fresh & self._lacking).nonzero()[0].tolist(), now_s)
 
     def lost(self, peer: PeerSourceState) -> None:
         """It is not followed any more. Should it be again, it promises anew."""
@@ -239,7 +250,10 @@ class Swarm:
 
     # Views
 
-    def view(self, now_s: float, push_backlog: int) -> SwarmView:
+    def view(
+        self, now_s: float, push_backlog: int, coming_s: Mapping[NodeId, float] = NOBODY
+    ) -> SwarmView:
+        """`coming_s`: by peer, since when a chunk that it pushes has been coming."""
         self.origin_run = run = self._origin_run(now_s)
         queue = self.threads * run * limits.QUEUED_PER_THREAD
         of_one = queue if self.pushing else limits.CROWD_PER_PEER
@@ -260,7 +274,7 @@ class Swarm:
             peers=self.peers.view(of_one, now_s),
             others=self.peers.others,
             placement=self.placement,
-            expected=self._expected(now_s, patience_s, still) if self.pushes else self._none,
+            expected=self._expected(now_s, patience_s, still, coming_s),
             under_way=self.pushes.under_way(now_s, patience_s, still) if self.pushes else {},
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
@@ -300,9 +314,17 @@ class Swarm:
         """Who shows no progress, if somebody is to push anything."""
         return self.peers.still_since(since_s) if self.pushes else ()
 
-    def _expected(self, now_s: float, patience_s: float, still: Collection[NodeId]) -> Mask:
+    def _expected(
+        self,
+        now_s: float,
+        patience_s: float,
+        still: Collection[NodeId],
+        coming_s: Mapping[NodeId, float],
+    ) -> Mask:
+        if not self.pushes:
+            return self._none
         mask = np.zeros(len(self.chunks), np.bool_)
-        mask[list(self.pushes.expected(now_s, patience_s, still))] = True
+        mask[list(self.pushes.expected(now_s, patience_s, still, coming_s))] = True
         return mask
 
     def _patience_s(self, now_s: float) -> float:

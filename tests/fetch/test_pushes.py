@@ -84,3 +84,39 @@ def test_a_late_push_is_under_way_until_it_is_twice_as_late() -> None:
     assert pushes.under_way(5.1, PATIENCE_S) == {1: A}
     assert pushes.under_way(5.1, PATIENCE_S, [A]) == {}
     assert pushes.under_way(10.1, PATIENCE_S) == {}
+
+
+def test_what_appears_while_a_chunk_comes_may_be_about_to_be_promised() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.appeared([1], 10.0)
+    pushes.appeared([2], 11.0)
+    assert pushes.expected(11.5, PATIENCE_S, (), {A: 9.5}) == {1, 2}
+    assert pushes.expected(11.5, PATIENCE_S, (), {A: 10.5}) == {2}, "A could have said 1 since"
+    assert pushes.expected(11.5, PATIENCE_S, (), {A: 10.5, B: 9.0}) == {1, 2}
+    assert pushes.expected(11.5, PATIENCE_S) == set(), "nobody has anything left to say"
+
+
+def test_not_for_longer_than_for_a_promise_and_not_for_who_stands_still() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.appeared([1], 10.0)
+    assert pushes.expected(14.9, PATIENCE_S, (), {A: 9.0}) == {1}
+    assert pushes.expected(15.1, PATIENCE_S, (), {A: 9.0}) == set()
+    assert pushes.expected(11.0, PATIENCE_S, [A], {A: 9.0}) == set()
+
+
+def test_from_its_promise_on_the_promise_counts() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.appeared([1], 10.0)
+    pushes.promised(A, [1], 11.0)
+    pushes.appeared([1], 12.0)
+    assert pushes.expected(13.0, PATIENCE_S) == {1}
+    pushes.promised(A, [], 13.0)
+    assert pushes.expected(13.0, PATIENCE_S, (), {A: 9.0}) == set(), "it was taken back"
+
+
+def test_what_has_come_is_not_waited_for() -> None:
+    pushes = ExpectedPushes(SETTINGS)
+    pushes.appeared([1], 10.0)
+    assert pushes.came(A, 1, 10.5) is None
+    assert pushes.expected(11.0, PATIENCE_S, (), {A: 9.0}) == set()
+    assert not pushes
