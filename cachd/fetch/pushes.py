@@ -21,7 +21,6 @@ from cachd.fetch.lateness import Lateness
 from cachd.fetch.settings import FetchSettings
 from registry_core.domain.identifiers import NodeId
 
-
 NOBODY: Final[Mapping[NodeId, float]] = MappingProxyType({})
 
 
