@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import registry_core
 from cachctl.demo.fleet import Fleet
 from registry_core import Registry
 from tests.ledger.postgres_server import PostgresServer
 from tests.system.rig import Rig
+
+# Without hypothesis' limit of 200 ms for an example: it would be a timed test, of the machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

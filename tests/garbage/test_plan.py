@@ -88,7 +88,7 @@ sequences = st.integers(1, 30)
 stored = st.builds(StoredPack, names, st.integers(0, 9), times)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     packs=st.lists(stored, unique_by=lambda pack: pack.name),
     referenced=st.sets(names),

@@ -147,7 +147,7 @@ def test_a_signature_counts_for_its_type_and_payload_only() -> None:
         dsse.require(made, "application/y-test", pems(OWNER), 1, "it")
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=300)
 @given(st.text(st.characters(max_codepoint=127)), st.binary(), st.binary(max_size=80))
 def test_any_envelope_round_trips(kind: str, payload: bytes, sig: bytes) -> None:
     envelope = Envelope(kind, payload, (Signature("k", sig),))
@@ -157,7 +157,7 @@ def test_any_envelope_round_trips(kind: str, payload: bytes, sig: bytes) -> None
 _SAMPLE = dsse.sign(KIND, b"payload", OWNER).encode()
 
 
-@settings(derandomize=True, max_examples=500, deadline=None)
+@settings(derandomize=True, max_examples=500)
 @given(
     st.integers(0, len(_SAMPLE)), st.integers(0, 20), st.binary(max_size=20) | st.just(b'{"a":1}')
 )

@@ -163,7 +163,7 @@ def test_checkpoints_are_for_ed25519_keys() -> None:
         verify_checkpoint(sign_checkpoint(CHECKPOINT, AUTHORITY), p256_root)
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=300)
 @given(
     st.binary(max_size=400) | st.text(max_size=200).map(lambda text: text.encode(errors="replace"))
 )

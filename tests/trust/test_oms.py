@@ -320,7 +320,7 @@ def test_every_flipped_bit_of_a_manifest_is_refused() -> None:
 _SAMPLE = _bundle()
 
 
-@settings(derandomize=True, max_examples=500, deadline=None)
+@settings(derandomize=True, max_examples=500)
 @given(st.integers(0, len(_SAMPLE)), st.integers(0, 40), st.binary(max_size=40))
 def test_damaged_bundles_are_refused_with_an_error_of_ours(at: int, cut: int, put: bytes) -> None:
     damaged = _SAMPLE[:at] + put + _SAMPLE[at + cut :]
@@ -332,7 +332,7 @@ def test_damaged_bundles_are_refused_with_an_error_of_ours(at: int, cut: int, pu
 _TEXT = st.text(st.characters(exclude_categories=["C"], exclude_characters="/\\"), min_size=1)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=100)
 @given(st.dictionaries(_TEXT, st.binary(max_size=200), min_size=1, max_size=6), st.text())
 def test_any_version_is_signed_or_refused_for_its_paths(files: dict[str, bytes], name: str) -> None:
     try:
