@@ -77,6 +77,9 @@ def authority(
 def node_options(command: click.decorators.FC) -> click.decorators.FC:
     """Options that `node` and `dev` share."""
     for option in (
+        click.option("--load-at-once", multiple=True, metavar="[NAME@STAGE=]COUNT|all",
+                     help="How many workers load a new version at a time, while another serves.  "
+                     "[default: a quarter of the processors, at least 1]"),
         click.option("--warm-spread-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
                      help="Begin to load a new version at a point of this span that differs from "
                      "host to host.  [default: 0]"),
@@ -251,6 +254,7 @@ def node(
     flip_policy: tuple[str, ...],
     ready_timeout_s: tuple[str, ...],
     warm_spread_s: tuple[str, ...],
+    load_at_once: tuple[str, ...],
     api: str | None,
     relays: str,
     ttl_s: float,
@@ -304,7 +308,10 @@ def node(
         cache_quota=Quota.parse(cache_quota),
         scrub_s=scrub_days * 86_400,
         flip_rules=FlipRulesByStage.parse(
-            policy=flip_policy, ready_timeout_s=ready_timeout_s, warm_spread_s=warm_spread_s
+            policy=flip_policy,
+            ready_timeout_s=ready_timeout_s,
+            warm_spread_s=warm_spread_s,
+            load_at_once=load_at_once,
         ),
         api=Address.parse(api) if api else None,
         relays=relays,
@@ -339,6 +346,7 @@ def dev(
     flip_policy: tuple[str, ...],
     ready_timeout_s: tuple[str, ...],
     warm_spread_s: tuple[str, ...],
+    load_at_once: tuple[str, ...],
 ) -> None:
     """An authority and a node in one process, for a laptop.
 
@@ -353,7 +361,10 @@ def dev(
     from cachd.node.stage_pattern import StagePattern
 
     flip_rules = FlipRulesByStage.parse(
-        policy=flip_policy, ready_timeout_s=ready_timeout_s, warm_spread_s=warm_spread_s
+        policy=flip_policy,
+        ready_timeout_s=ready_timeout_s,
+        warm_spread_s=warm_spread_s,
+        load_at_once=load_at_once,
     )
     patterns = tuple(StagePattern.parse(text) for text in serve)
     grace = Grace(grace_s, tuple(GraceRule.parse(text) for text in graces))

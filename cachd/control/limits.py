@@ -71,6 +71,7 @@ BRINGS_MAX = 4
 
 READY_TIMEOUT_S_MIN, READY_TIMEOUT_S_MAX = 0.1, 86_400.0
 WARM_SPREAD_S_MAX = 3_600.0
+LOAD_AT_ONCE_MAX = 4_096
 WORKERS_PER_REPORT_MAX = 512
 """Single workers in a node's report, over all of its stages."""
 

@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from cachd.control.limits import READY_TIMEOUT_S_MAX, READY_TIMEOUT_S_MIN, WARM_SPREAD_S_MAX
+from cachd.control.limits import (
+    LOAD_AT_ONCE_MAX,
+    READY_TIMEOUT_S_MAX,
+    READY_TIMEOUT_S_MIN,
+    WARM_SPREAD_S_MAX,
+)
+from cachd.node.priority import few_processors
 from cachd.node.stage_pattern import StagePattern
 from cachd.serve.flip_policy import FlipPolicy
 from cachd.serve.flip_rules import FlipRules
@@ -62,6 +68,7 @@ class FlipRulesByStage:
     policy: ByStage[FlipPolicy]
     ready_timeout_s: ByStage[float]
     warm_spread_s: ByStage[float]
+    load_at_once: ByStage[int]
 
     @classmethod
     def parse(
@@ -70,6 +77,7 @@ class FlipRulesByStage:
         policy: Sequence[str] = (),
         ready_timeout_s: Sequence[str] = (),
         warm_spread_s: Sequence[str] = (),
+        load_at_once: Sequence[str] = (),
     ) -> FlipRulesByStage:
         """InvalidInput names the option and what it takes."""
         return cls(
@@ -81,13 +89,26 @@ class FlipRulesByStage:
                 READY_TIMEOUT_S_DEFAULT,
             ),
             ByStage.parse("--warm-spread-s", warm_spread_s, _seconds(0.0, WARM_SPREAD_S_MAX), 0.0),
+            ByStage.parse("--load-at-once", load_at_once, _workers, few_processors()),
         )
 
     def of(self, model: str, stage: str, *, host: str) -> FlipRules:
         ref = StageRef.parse(f"{model}@{stage}")
         return FlipRules(
-            self.policy.of(ref), self.ready_timeout_s.of(ref), self.warm_spread_s.of(ref), host
+            self.policy.of(ref),
+            self.ready_timeout_s.of(ref),
+            self.warm_spread_s.of(ref),
+            self.load_at_once.of(ref),
+            host,
         )
+
+
+def _workers(text: str) -> int:
+    if text == "all":
+        return 0
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LOAD_AT_ONCE_MAX:
+        return int(text)
+    raise ValueError(f"{text!r:.80} is no number of workers: 1 to {LOAD_AT_ONCE_MAX}, or all")
 
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:

@@ -50,8 +50,11 @@ def store_threads(*, gently: bool) -> int:
     """How many threads copy, hash and write at once. `gently`: a quarter of the processors, so that
     who answers requests finds one of the others free; niceness alone lets it wait for a turn of
     each thread."""
-    if not gently:
-        return limits.FETCH_THREADS_MAX
+    return few_processors() if gently else limits.FETCH_THREADS_MAX
+
+
+def few_processors() -> int:
+    """A quarter of those that this process may use, at least one."""
     return max(1, len(os.sched_getaffinity(0)) // 4)
 
 

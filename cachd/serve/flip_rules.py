@@ -15,11 +15,13 @@ from cachd.serve.flip_policy import ALL, FlipPolicy
 @dataclass(frozen=True, slots=True)
 class FlipRules:
     """`ready_timeout_s`: what `load` and `warm` of a version may take in a worker, together.
+    `load_at_once`: so many workers load it at a time while another version serves; 0: all.
     `host`: this host's name, as its place within `warm_spread_s`."""
 
     policy: FlipPolicy = ALL
     ready_timeout_s: float = 60.0
     warm_spread_s: float = 0.0
+    load_at_once: int = 0
     host: str = ""
 
     def warm_delay_s(self, model: str, stage: str, generation: int) -> float:

@@ -2,12 +2,15 @@
 
 The daemon's clock judges beside the workers' own reports: a process that holds the interpreter's
 lock, hangs or speaks an older protocol reports nothing, and is late all the same.
+While another version serves, workers load in turns: those whose turn has not come answer requests
+meanwhile with all of their processors, and a version over which workers end meets few of them.
 Owned by the host's event loop; nothing here waits or sends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from cachd.serve.flip_policy import Verdict, Workers, decide
@@ -19,13 +22,14 @@ from cachd.serve.worker_connection import WorkerConnection
 
 @dataclass(slots=True)
 class Preparation:
-    """`begins_s`: workers are told of it from then on. `told_reasons`: for which it was said to be
-    held back."""
+    """`begins_s`: workers are told of it from then on, so many `at_once`; 0: all. `told_reasons`:
+    for which it was said to be held back."""
 
     target: Target
     handle: int
     rules: FlipRules
     begins_s: float
+    at_once: int = 0
     told_reasons: set[Verdict] = field(default_factory=set)
     _begun_s: float | None = None
     _missing: int = 0
@@ -43,13 +47,20 @@ class Preparation:
 
     # Whom to tell
 
-    def begin(self, now_s: float) -> bool:
-        """Whether workers may be told to load it; the first time starts the clock."""
+    def next_to_load(
+        self, workers: Collection[WorkerConnection], now_s: float
+    ) -> list[WorkerConnection]:
+        """Whom to tell now; the first time starts the clock. One that is late has had its turn."""
         if now_s < self.begins_s or len(self._died_pids) >= WORKER_DEATHS_MAX:
-            return False
+            return []
         if self._begun_s is None:
             self._begun_s = now_s
-        return True
+        far = [(worker, how_far(worker, self.handle, self.rules, now_s)) for worker in workers]
+        untold = [worker for worker, state in far if state == "untold"]
+        if not self.at_once:
+            return untold
+        loading = sum(state == "loading" for _, state in far)
+        return untold[: max(0, self.at_once - loading)]
 
     def begins_in_s(self, now_s: float) -> float:
         """0 once it has begun."""
@@ -75,18 +86,18 @@ class Preparation:
     # How far it is
 
     def changed(
-        self, workers: Iterable[WorkerConnection], now_s: float, *, rejoining: bool
+        self, workers: Collection[WorkerConnection], now_s: float, *, rejoining: bool
     ) -> bool:
         """Whether it would be judged by other figures than the last time."""
         counted = self._counted(workers, now_s, rejoining=rejoining)
-        return (counted, self._deadlines(now_s)) != self._judged
+        return (counted, self._deadlines(len(workers), now_s)) != self._judged
 
     def judge(
-        self, workers: Iterable[WorkerConnection], now_s: float, *, free: bool, rejoining: bool
+        self, workers: Collection[WorkerConnection], now_s: float, *, free: bool, rejoining: bool
     ) -> Verdict:
         """`rejoining`: the host has just started, and its workers may not be back yet."""
         counted = self._counted(workers, now_s, rejoining=rejoining)
-        deadlines = self._deadlines(now_s)
+        deadlines = self._deadlines(len(workers), now_s)
         self._judged = counted, deadlines
         return decide(self.rules.policy, counted, free=free, deadlines=deadlines)
 
@@ -99,7 +110,7 @@ class Preparation:
         )
 
     def _counted(
-        self, workers: Iterable[WorkerConnection], now_s: float, *, rejoining: bool
+        self, workers: Collection[WorkerConnection], now_s: float, *, rejoining: bool
     ) -> Workers:
         states = [how_far(worker, self.handle, self.rules, now_s) for worker in workers]
         return Workers(
@@ -111,10 +122,11 @@ class Preparation:
             died=len(self._died_pids),
         )
 
-    def _deadlines(self, now_s: float) -> int:
+    def _deadlines(self, workers: int, now_s: float) -> int:
         if self._begun_s is None:
             return 0
-        step_s = self.rules.ready_timeout_s + LATE_SLACK_S
+        turns = math.ceil(workers / self.at_once) if self.at_once else 1
+        step_s = max(1, turns) * (self.rules.ready_timeout_s + LATE_SLACK_S)
         return sum(now_s >= self._begun_s + count * step_s for count in (1, 2))
 
 

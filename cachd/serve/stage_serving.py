@@ -105,14 +105,19 @@ class StageServing:
         delay_s = self._rules.warm_delay_s(target.model, target.stage, target.generation)
         if target.is_rollback_to(self._desk.table.handles[handle].digest):
             delay_s = 0.0
-        return Preparation(target, handle, self._rules, self._desk.clock() + delay_s)
+        at_once = self._rules.load_at_once if self._row.handle else 0
+        return Preparation(target, handle, self._rules, self._desk.clock() + delay_s, at_once)
 
     def _tell_workers(self, handle: int, coming: Preparation | None) -> None:
-        """Have all load it, unless its time has not come yet."""
+        """Have all load what is in force, and those whose turn it is what is on its way."""
         now_s = self._desk.clock()
-        if coming is None or coming.begin(now_s):
-            for worker in self.workers:
-                self._handles.prepared.send(worker, handle, now_s)
+        told = self.workers if coming is None else coming.next_to_load(self.workers, now_s)
+        for worker in told:
+            self._handles.prepared.send(worker, handle, now_s)
+
+    def _tell_coming(self) -> None:
+        for one in self._coming():
+            self._tell_workers(one.handle, one)
 
     def tell_waiting(self, why: str) -> None:
         """Why no target comes yet, to whoever attaches meanwhile."""
@@ -191,7 +196,9 @@ class StageServing:
         for one in coming.values():
             one.joined(worker)
         for handle in [self._row.handle, *self._others()]:
-            if handle not in coming or coming[handle].begin(now_s):
+            if handle in coming:
+                self._tell_workers(handle, coming[handle])
+            else:
                 self._handles.prepared.send(worker, handle, now_s)
         if self._waiting:
             worker.send(Waiting(self._waiting).message())
@@ -206,6 +213,7 @@ class StageServing:
             one.left(worker)
         self._handles.drop_unheld()
         self.advance()
+        self._tell_coming()
 
     def heard(
         self,
@@ -232,6 +240,7 @@ class StageServing:
         else:
             self._on_progress(worker, message)
         self.advance()
+        self._tell_coming()
 
     def _on_progress(self, worker: WorkerConnection, message: Ready | Failed | Late) -> None:
         handle, now_s = message.handle, self._desk.clock()
@@ -281,8 +290,7 @@ class StageServing:
         """Retire what was kept long enough; look again at what is overdue or blocked."""
         self._handles.expire(now_s, self._pending.handle if self._pending else 0)
         awaited, rejoining = self._awaited, now_s < self._desk.rejoin_until_s
-        for one in self._coming():
-            self._tell_workers(one.handle, one)
+        self._tell_coming()
         changed = awaited is not None and awaited.changed(self.workers, now_s, rejoining=rejoining)
         if self._blocked or changed:
             self.advance()
@@ -340,6 +348,7 @@ class StageServing:
             desk.on_event(PutInForce(target.model, target.stage, row.number))
         self.target, self._pending = target, None
         self._handles.kept_until_s.pop(row.handle, None)
+        self._tell_workers(row.handle, None)  # whose turn had not come
         if before.handle not in (0, row.handle):
             self._handles.kept_until_s[before.handle] = self._handles.grace_end_s
         self._split.hold(self._handles.kept_until_s, self._handles.grace_end_s)

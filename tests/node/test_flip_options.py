@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from cachd.node.flip_options import FlipRulesByStage
@@ -13,6 +15,7 @@ def test_rules_by_stage() -> None:
         policy=["llm-*@staging=quorum:80%", "llm-*@*=timeout", "all"],
         ready_timeout_s=["30", "llm-*@*=900"],
         warm_spread_s=["*@production=120"],
+        load_at_once=["3", "llm-*@*=all"],
     )
     found = {
         ref: rules.of(*ref.split("@"), host="n1")
@@ -20,11 +23,12 @@ def test_rules_by_stage() -> None:
     }
     quorum = FlipPolicy.parse("quorum:0.8")
     assert found == {
-        "llm-7b@staging": FlipRules(quorum, 900.0, 0.0, "n1"),
-        "llm-7b@production": FlipRules(FlipPolicy("timeout"), 900.0, 120.0, "n1"),
-        "fraud@production": FlipRules(FlipPolicy("all"), 30.0, 120.0, "n1"),
+        "llm-7b@staging": FlipRules(quorum, 900.0, 0.0, 0, "n1"),
+        "llm-7b@production": FlipRules(FlipPolicy("timeout"), 900.0, 120.0, 0, "n1"),
+        "fraud@production": FlipRules(FlipPolicy("all"), 30.0, 120.0, 3, "n1"),
     }
-    assert FlipRulesByStage.parse().of("m", "s", host="") == FlipRules()
+    quarter = max(1, len(os.sched_getaffinity(0)) // 4)
+    assert FlipRulesByStage.parse().of("m", "s", host="") == FlipRules(load_at_once=quarter)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,9 @@ def test_rules_by_stage() -> None:
         ({"ready_timeout_s": ["nan"]}, "'nan' is no number"),
         ({"ready_timeout_s": ["m@s=soon"]}, "'soon' is no number"),
         ({"warm_spread_s": ["3601"]}, "from 0 to 3600"),
+        ({"load_at_once": ["0"]}, "--load-at-once: '0' is no number of workers: 1 to 4096, or all"),
+        ({"load_at_once": ["4097"]}, "1 to 4096"),
+        ({"load_at_once": ["m@s=-1"]}, "'-1' is no number"),
     ],
 )
 def test_what_is_wrong_is_named(options: dict[str, list[str]], said: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cachd.serve.client import Attached, Version, attach
 from cachd.serve.resident import ResidentVersion
-from tests.serve.rig import MODEL, HostThread, make_version
+from tests.serve.rig import MODEL, HostThread, Worker, make_version
 
 
 @pytest.fixture
@@ -57,3 +57,20 @@ def attached(runtime_dir: Path) -> Iterator[Callable[..., Attached[Any]]]:
     yield open_one
     for one in open_:
         one.close()
+
+
+@pytest.fixture
+def start_workers(runtime_dir: Path, tmp_path: Path) -> Iterator[Callable[..., list[Worker]]]:
+    """Workers by name; the same name again obeys the same folder."""
+    started: list[Worker] = []
+
+    def start(*names: str, attach: bool = True) -> list[Worker]:
+        new = [Worker(runtime_dir / "cachd.sock", tmp_path / name) for name in names]
+        started.extend(new)
+        for worker in new if attach else []:
+            assert worker.read() == worker.pid
+        return new
+
+    yield start
+    for worker in started:
+        worker.kill()

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cachd.serve.flip_policy import FlipPolicy
+from cachd.serve.flip_rules import FlipRules
 from cachd.serve.host import ServingHost
 from cachd.serve.resident import Observed, ResidentVersion, Target
 
@@ -189,6 +191,31 @@ class LineProcess:
             stream.close()
 
 
+class Worker(LineProcess):
+    """Does with versions what it is told (`obeying_process`)."""
+
+    def __init__(self, socket_path: Path, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        super().__init__("tests.serve.obeying_process", str(socket_path), str(folder))
+        self.folder = folder
+        self.pid = self.process.pid
+
+    def tell(self, number: int, word: str) -> None:
+        (self.folder / f"{number}.{word}").touch()
+
+    def report(self) -> dict[str, Any]:
+        answer: dict[str, Any] = self.ask("report")
+        return answer
+
+    def serves(self) -> int:
+        return int(self.report()["number"])
+
+    def leave(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait(20) == 0
+
+
 class HostProcess(LineProcess):
     """A host that can be killed."""
 
@@ -219,3 +246,30 @@ class WorkerProcess(LineProcess):
 
 def _version(version: ResidentVersion) -> list[Any]:
     return [version.number, version.digest, version.path, version.files]
+
+
+def by(policy: str, within_s: float = 30.0) -> Callable[[str, str], FlipRules]:
+    return lambda _model, _stage: FlipRules(FlipPolicy.parse(policy), within_s)
+
+
+def begin(host: HostThread, versions: list[ResidentVersion]) -> None:
+    host.set_target(target(1, 0, versions[1]))
+
+
+def promote(host: HostThread, versions: list[ResidentVersion], number: int = 2) -> None:
+    host.set_target(target(number, 0, versions[number], versions[1]))
+
+
+def await_state(host: HostThread, state: str, said: str = "") -> Any:
+    def found() -> Any:
+        seen = host.observed()
+        return seen if seen.state == state and said in (seen.error or "") else None
+
+    return until(found, f"{state} {said}")
+
+
+def await_ready(host: HostThread, ready: int, workers: int) -> None:
+    until(
+        lambda: (o := host.observed()) and (o.ready, o.workers) == (ready, workers),
+        f"{ready} of {workers} ready",
+    )

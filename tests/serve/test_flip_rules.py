@@ -5,89 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from cachd.serve.flip_events import FlipEvent, HeldBack, LoadedBy, PutInForce
-from cachd.serve.flip_policy import FlipPolicy
 from cachd.serve.flip_rules import FlipRules
 from cachd.serve.resident import ResidentVersion
-from tests.serve.rig import MODEL, STAGE, HostThread, LineProcess, await_view, target, until
+from tests.serve.rig import (
+    MODEL,
+    STAGE,
+    HostThread,
+    Worker,
+    await_ready,
+    await_state,
+    await_view,
+    begin,
+    by,
+    promote,
+    target,
+    until,
+)
 
 Versions = list[ResidentVersion]
 StartHost = Callable[..., HostThread]
-
-
-class Worker(LineProcess):
-    """Does with versions what it is told."""
-
-    def __init__(self, socket_path: Path, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        super().__init__("tests.serve.obeying_process", str(socket_path), str(folder))
-        self.folder = folder
-        self.pid = self.process.pid
-
-    def tell(self, number: int, word: str) -> None:
-        (self.folder / f"{number}.{word}").touch()
-
-    def report(self) -> dict[str, Any]:
-        answer: dict[str, Any] = self.ask("report")
-        return answer
-
-    def serves(self) -> int:
-        return int(self.report()["number"])
-
-    def leave(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        assert self.process.wait(20) == 0
-
-
-@pytest.fixture
-def start_workers(runtime_dir: Path, tmp_path: Path) -> Iterator[Callable[..., list[Worker]]]:
-    """Workers by name; the same name again obeys the same folder."""
-    started: list[Worker] = []
-
-    def start(*names: str, attach: bool = True) -> list[Worker]:
-        new = [Worker(runtime_dir / "cachd.sock", tmp_path / name) for name in names]
-        started.extend(new)
-        for worker in new if attach else []:
-            assert worker.read() == worker.pid
-        return new
-
-    yield start
-    for worker in started:
-        worker.kill()
-
-
-def by(policy: str, within_s: float = 30.0) -> Callable[[str, str], FlipRules]:
-    return lambda _model, _stage: FlipRules(FlipPolicy.parse(policy), within_s)
-
-
-def begin(host: HostThread, versions: Versions) -> None:
-    host.set_target(target(1, 0, versions[1]))
-
-
-def promote(host: HostThread, versions: Versions, number: int = 2) -> None:
-    host.set_target(target(number, 0, versions[number], versions[1]))
-
-
-def await_state(host: HostThread, state: str, said: str = "") -> Any:
-    def found() -> Any:
-        seen = host.observed()
-        return seen if seen.state == state and said in (seen.error or "") else None
-
-    return until(found, f"{state} {said}")
-
-
-def await_ready(host: HostThread, ready: int, workers: int) -> None:
-    until(
-        lambda: (o := host.observed()) and (o.ready, o.workers) == (ready, workers),
-        f"{ready} of {workers} ready",
-    )
 
 
 def test_all_a_late_worker_says_so_and_the_old_version_serves(
