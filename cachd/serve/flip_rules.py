@@ -15,7 +15,7 @@ from cachd.serve.flip_policy import ALL, FlipPolicy
 @dataclass(frozen=True, slots=True)
 class FlipRules:
     """`ready_timeout_s`: what `load` and `warm` of a version may take in a worker, together.
-    `load_at_once`: so many workers load it at a time while another version serves; 0: all.
+    `load_at_once`: so many workers load it at a time while another version serves; 0: all (ADR 22).
     `host`: this host's name, as its place within `warm_spread_s`."""
 
     policy: FlipPolicy = ALL

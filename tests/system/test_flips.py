@@ -121,8 +121,8 @@ def test_late_and_failed_loads_are_seen(
 def test_a_quorum_and_a_spread_as_the_command_line_says(
     rig: Rig, workers: list[LineProcess], tmp_path: Path
 ) -> None:
-    options = ("--flip-policy", "m@production=quorum:50%", "--warm-spread-s", "3600")
-    rig.start_node("n1", *options)
+    options = ("--flip-policy", "m@production=quorum:50%", "--load-at-once", "all")
+    rig.start_node("n1", *options, "--warm-spread-s", "3600")
     rig.wait_serving("n1", 1)  # the first waits for no place in the spread
     start_workers(rig, workers, tmp_path)
     promote(rig, 2)
@@ -132,7 +132,7 @@ def test_a_quorum_and_a_spread_as_the_command_line_says(
     assert 0 < seen["warms_in_s"] <= 3600
     assert {one["state"] for one in seen["progress"]} == {"untold"}
     rig.fleet.kill("n1")
-    rig.start_node("n1", *options[:2])
+    rig.start_node("n1", *options)
     (tmp_path / "quick" / "2.go").touch()
     eventually(lambda: (status(rig)["observed"] or {}).get("number") == 2)
     assert status(rig)["switched"] == 1
