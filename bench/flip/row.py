@@ -92,7 +92,7 @@ def measure(
                 fleet, folder, versions, names, phase, options.usual_flips, progress
             )
         except RuntimeError as error:
-            row["usual_error"] = str(error)[:200]
+            row["usual_error"] = str(error)[-1000:]
     return row
 
 

@@ -22,6 +22,11 @@ from cachctl.demo.fleet import Fleet
 _QUIET_S = 8.0
 _LOADED_S_MAX = 60.0
 _MEMORY_SHARE = 0.6
+_ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(sys.path),
+    "OPENBLAS_NUM_THREADS": "1",  # as the demo's workers have it; their package imports no numpy
+    "OMP_NUM_THREADS": "1",
+}
 
 
 def fits(workers: int, size: int) -> bool:
@@ -40,8 +45,9 @@ def measure(
     names = [f"usual-{worker}" for worker in workers]
     sockets = {name: str(fleet.worker_socket(name)) for name in names}
     for name in names:
-        fleet.start_program(name, "-m", "bench.flip.usual_worker", str(place), sockets[name], env={
-            "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+        fleet.start_program(
+            name, "-m", "bench.flip.usual_worker", str(place), sockets[name], env=_ENVIRONMENT
+        )  # fmt: skip
     for name in names:
         fleet.wait_for_worker(name)
     references = {

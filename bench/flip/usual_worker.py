@@ -7,10 +7,6 @@ reference.
 from __future__ import annotations
 
 import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import sys
 import threading
 import time
