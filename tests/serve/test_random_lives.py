@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cachd.serve.client import Attached, View
+from cachd.serve.flip_rules import FlipRules
 from cachd.serve.resident import ResidentVersion
 from tests.serve.rig import HostThread, target, until
 
@@ -25,16 +26,19 @@ def serves(host: HostThread, version: ResidentVersion, workers: int) -> bool:
 
 
 @pytest.mark.parametrize("_round", range(3))
+@pytest.mark.parametrize("load_at_once", [0, 1])
 def test_random_lives(
     start_host: Callable[..., HostThread],
     versions: list[ResidentVersion],
     attached: Callable[..., Attached[Any]],
+    load_at_once: int,
     _round: int,
 ) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     rng = random.Random(seed)
-    host = start_host()
+    rules = FlipRules(ready_timeout_s=30.0, load_at_once=load_at_once)
+    host = start_host(rules=lambda *_: rules)
     workers: list[Attached[Any]] = []
     now, before = versions[1], versions[2]
     host.set_target(target(1, 0, now))
@@ -54,7 +58,7 @@ def test_random_lives(
             host.pass_time(rng.choice([1, 31, 601]))
         elif action == "restart" and rng.random() < 0.3:
             host.stop()
-            host = start_host()
+            host = start_host(rules=lambda *_: rules)
             host.set_target(target(step + 2, 0, now, before))
         leased = host.leased()
         assert now.digest in leased
