@@ -8,6 +8,7 @@ cachd_node    a node's cache, peer server and fetch
 corrupt_node  a peer that gives noise
 torrent_peer  a libtorrent session
 download      curl and aria2c
+plain_relay   the same bytes by a fixed schedule: what they alone cost
 
 The bound is F / B: each host must receive F bytes over a link of rate B. `last_over_bound` and
 `p50_over_bound` are medians over the repeats of the last host's and the middle host's time over it;
@@ -33,7 +34,7 @@ from typing import Any
 from bench._units import bits, size
 from bench.swarm.lab import Lab, Rates, require_root
 from bench.swarm.source import make_source
-from bench.swarm.systems import SYSTEMS, Outcome, Source, System, Trouble, run_once
+from bench.swarm.systems import COMPARED, SYSTEMS, Outcome, Source, System, Trouble, run_once
 
 
 def run(args: list[str]) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _options(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", dest="rate_text", default="100mbit", help="of each link: 50mbit")
     parser.add_argument("--size", type=size, default=64 << 20, help="of the file: 64MiB")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--systems", type=lambda text: text.split(","), default=list(SYSTEMS))
+    parser.add_argument("--systems", type=lambda text: text.split(","), default=COMPARED)
     parser.add_argument("--congestion", default="cubic", help="TCP's, of all systems")
     last = parser.add_mutually_exclusive_group()
     last.add_argument("--late", type=float, help="the last host starts so many seconds later")

@@ -93,6 +93,15 @@ def _aria2(lab: Lab, source: Source, folder: Path, _: int) -> list[str]:
                      _url(lab, source))  # fmt: skip
 
 
+def _plain(lab: Lab, source: Source, folder: Path, host: int) -> list[str]:
+    addresses = [lab.address(n) for n in range(lab.hosts)]
+    return _module(
+        "plain_relay", hosts=lab.hosts, number=host, addresses=addresses, port=_PEER_PORT,
+        origin=lab.address(0), http=_HTTP_PORT, file=source.file, size=source.bytes,
+        path=str(folder / source.file),
+    )  # fmt: skip
+
+
 def _torrent(tuned: bool) -> Programs:
     def program(lab: Lab, source: Source, folder: Path, host: int) -> list[str]:
         peers = [lab.address(n) for n in range(lab.hosts) if n != host]
@@ -128,8 +137,11 @@ SYSTEMS = {
         ),
         System("aria2", _aria2),
         System("http", _http),
+        System("plain", _plain),
     )
 }
+COMPARED = [name for name in SYSTEMS if name != "plain"]
+"""What people run. `plain` only tells what the bytes alone cost: `--systems` names it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ def test_a_quorum_and_a_spread_as_the_command_line_says(
     rig.start_node("n1", *options)
     (tmp_path / "quick" / "2.go").touch()
     eventually(lambda: (status(rig)["observed"] or {}).get("number") == 2)
+    eventually(lambda: status(rig)["workers"] == 2)  # the slow one is back, too
     assert status(rig)["switched"] == 1
     assert "1 of 2 switched" in " ".join(cachctl("status", "m", registry=rig.url).out.split())
     (tmp_path / "slow" / "2.go").touch()
