@@ -106,11 +106,13 @@ class Fetcher:
         swarm = Swarm(
             filling, locations, self._self_id, self._settings, time.monotonic(), self._zone
         )
-        if filling.missing:
-            self._run(swarm, peers, cancel or threading.Event(), on_progress)
-        total = swarm.progress()
-        if on_progress is not None:
-            on_progress(total)
+        try:
+            if filling.missing:
+                self._run(swarm, peers, cancel or threading.Event(), on_progress)
+        finally:  # what a fetch that fails has brought stays, and counts
+            total = swarm.progress()
+            if on_progress is not None:
+                on_progress(total)
         return FetchReport(
             total.bytes_from_origin,
             total.bytes_from_peers,

@@ -21,9 +21,11 @@ from cachd.cache.layout import Layout
 from cachd.cache.partial import write_chunk
 from cachd.cache.verifier import VerifiedChunk, verify
 from cachd.fetch.errors import FetchCancelled, FetchFailed
+from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import FetchReport, Progress
 from cachd.peer import protocol
 from cachd.peer.protocol import Follow, GetChunk, Status
+from registry_core.domain.identifiers import NodeId
 from registry_core.origin.store import Origin
 from tests.cache.test_cache import FILES, content
 from tests.cache.versions import CHUNK, chunk_of, fill, make_version, random_bytes
@@ -183,8 +185,13 @@ def test_a_flipped_bit_in_a_pack_is_refused(
     bad = manifest.files[1].chunks[3]
     _flip(pack_file(origin_root, places[bad.id]), places[bad.id].offset + 9)
     with nodes(tmp_path, origin, ["a", "b"]) as (alone, other):
+        told: list[Progress] = []
+        silent = replace(SETTINGS, progress_s=60)
+        fetcher = Fetcher(alone.cache, origin, NodeId("a"), 1, silent)
         with pytest.raises(FetchFailed) as caught:
-            alone.fetch(manifest, places)
+            fetcher.fetch(manifest, places, list, on_progress=told.append)
+        there = sum(chunk.length for chunk in manifest.unique_chunks.values()) - bad.length
+        assert told[-1].bytes_from_origin == there, "what it brought before it failed counts"
         assert [missing.chunk_id for missing in caught.value.missing] == [bad.id]
         assert "not what its id says" in caught.value.missing[0].reasons["origin"]
         assert bad.id.hex[:16] in str(caught.value)
