@@ -15,6 +15,7 @@ from cachd.limits import FETCH_THREADS, FETCH_THREADS_MAX
 from cachd.listen import Address
 from cachd.logs import configure_logs
 from cachd.memory.settings import MemorySettings
+from cachd.node.flip_options import FlipRulesByStage, flip_options
 from cachd.node.grace import GRACE_S_DEFAULT, GRACE_S_MAX
 from cachd.node.memory_options import memory_options
 from cachd.running import run
@@ -77,18 +78,6 @@ def authority(
 def node_options(command: click.decorators.FC) -> click.decorators.FC:
     """Options that `node` and `dev` share."""
     for option in (
-        click.option("--load-at-once", multiple=True, metavar="[NAME@STAGE=]COUNT|all",
-                     help="How many workers load a new version at a time, while another serves.  "
-                     "[default: a quarter of the processors, at least 1]"),
-        click.option("--warm-spread-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
-                     help="Begin to load a new version at a point of this span that differs from "
-                     "host to host.  [default: 0]"),
-        click.option("--ready-timeout-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
-                     help="What load and warm-up may take in a worker before it counts as late.  "
-                     "[default: 60]"),
-        click.option("--flip-policy", multiple=True, metavar="[NAME@STAGE=]POLICY",
-                     help="When to flip: all (workers are ready), quorum:SHARE, or timeout (with "
-                     "those that are ready by then).  [default: all]"),
         click.option("--scrub-days", default=SCRUB_DAYS_DEFAULT, show_default=True,
                      type=click.FloatRange(min=0),
                      help="Hash all of the cache again in so many days, slowly; 0: never."),
@@ -224,6 +213,7 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
     help="A replica that has heard nothing for so long says that it is stale.",
 )
 @memory_options
+@flip_options
 @node_options
 def node(
     name: str | None,
@@ -251,10 +241,7 @@ def node(
     memory: MemorySettings,
     cache_quota: str,
     scrub_days: float,
-    flip_policy: tuple[str, ...],
-    ready_timeout_s: tuple[str, ...],
-    warm_spread_s: tuple[str, ...],
-    load_at_once: tuple[str, ...],
+    flip_rules: FlipRulesByStage,
     api: str | None,
     relays: str,
     ttl_s: float,
@@ -272,7 +259,6 @@ def node(
     from cachd.node.bulk_options import bulk_path
     from cachd.node.config import NodeConfig, node_name
     from cachd.node.daemon import Node
-    from cachd.node.flip_options import FlipRulesByStage
     from cachd.node.grace import Grace, GraceRule
     from cachd.node.repository import RepositoryPlace
     from cachd.node.stage_pattern import StagePattern
@@ -307,12 +293,7 @@ def node(
         memory=memory,
         cache_quota=Quota.parse(cache_quota),
         scrub_s=scrub_days * 86_400,
-        flip_rules=FlipRulesByStage.parse(
-            policy=flip_policy,
-            ready_timeout_s=ready_timeout_s,
-            warm_spread_s=warm_spread_s,
-            load_at_once=load_at_once,
-        ),
+        flip_rules=flip_rules,
         api=Address.parse(api) if api else None,
         relays=relays,
         ttl_s=ttl_s,
@@ -330,6 +311,7 @@ def node(
 )
 @click.option("--listen", default="127.0.0.1:7420", show_default=True, help="Of the control API.")
 @memory_options
+@flip_options
 @node_options
 def dev(
     home: Path,
@@ -343,10 +325,7 @@ def dev(
     memory: MemorySettings,
     cache_quota: str,
     scrub_days: float,
-    flip_policy: tuple[str, ...],
-    ready_timeout_s: tuple[str, ...],
-    warm_spread_s: tuple[str, ...],
-    load_at_once: tuple[str, ...],
+    flip_rules: FlipRulesByStage,
 ) -> None:
     """An authority and a node in one process, for a laptop.
 
@@ -356,16 +335,9 @@ def dev(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.dev import Dev
-    from cachd.node.flip_options import FlipRulesByStage
     from cachd.node.grace import Grace, GraceRule
     from cachd.node.stage_pattern import StagePattern
 
-    flip_rules = FlipRulesByStage.parse(
-        policy=flip_policy,
-        ready_timeout_s=ready_timeout_s,
-        warm_spread_s=warm_spread_s,
-        load_at_once=load_at_once,
-    )
     patterns = tuple(StagePattern.parse(text) for text in serve)
     grace = Grace(grace_s, tuple(GraceRule.parse(text) for text in graces))
     run(

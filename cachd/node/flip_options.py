@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import wraps
+from typing import Any, Generic, TypeVar
+
+import click
 
 from cachd.control.limits import (
     LOAD_AT_ONCE_MAX,
@@ -26,6 +29,21 @@ from registry_core.errors import InvalidInput
 T = TypeVar("T")
 
 READY_TIMEOUT_S_DEFAULT = 60.0
+
+_OPTIONS = (
+    click.option("--flip-policy", multiple=True, metavar="[NAME@STAGE=]POLICY",
+                 help="When to flip: all (workers are ready), quorum:SHARE, or timeout (with "
+                 "those that are ready by then).  [default: all]"),
+    click.option("--ready-timeout-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
+                 help="What load and warm-up may take in a worker before it counts as late.  "
+                 "[default: 60]"),
+    click.option("--warm-spread-s", multiple=True, metavar="[NAME@STAGE=]SECONDS",
+                 help="Begin to load a new version at a point of this span that differs from "
+                 "host to host.  [default: 0]"),
+    click.option("--load-at-once", multiple=True, metavar="[NAME@STAGE=]COUNT|all",
+                 help="How many workers load a new version at a time, while another serves.  "
+                 "[default: a quarter of the processors, at least 1]"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +140,25 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def flip_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds them; the command gets `flip_rules`, a FlipRulesByStage."""
+
+    @wraps(command)
+    def parsed(
+        *, flip_policy: Sequence[str], ready_timeout_s: Sequence[str], load_at_once: Sequence[str],
+        warm_spread_s: Sequence[str], **others: Any,
+    ) -> Any:  # fmt: skip
+        rules = FlipRulesByStage.parse(
+            policy=flip_policy,
+            ready_timeout_s=ready_timeout_s,
+            load_at_once=load_at_once,
+            warm_spread_s=warm_spread_s,
+        )
+        return command(flip_rules=rules, **others)
+
+    options: Callable[..., Any] = parsed
+    for option in reversed(_OPTIONS):
+        options = option(options)
+    return options
