@@ -24,7 +24,7 @@ _LOADED_S_MAX = 60.0
 _MEMORY_SHARE = 0.6
 _ENVIRONMENT = {
     "PYTHONPATH": os.pathsep.join(sys.path),
-    "OPENBLAS_NUM_THREADS": "1",  # as the demo's workers have it; their package imports no numpy
+    "OPENBLAS_NUM_THREADS": "1",  # told from here: its package imports numpy before it could
     "OMP_NUM_THREADS": "1",
 }
 

@@ -64,10 +64,10 @@ class Relay:
             (self._address(self._number), config["port"]), backlog=256
         )
         self._poll.register(self._listener, selectors.EVENT_READ)
-        self._origin: socket.socket | None = None
+        self._origin = socket.socket()
 
     def bring(self) -> Path:
-        self._origin = socket.create_connection((self._config["origin"], self._config["http"]))
+        self._origin.connect((self._config["origin"], self._config["http"]))
         for _ in range(_AHEAD):
             self._ask()
         for number in range(1, self._hosts):
@@ -130,7 +130,6 @@ class Relay:
 
     def _ask(self) -> None:
         """For the next piece, while the one before is still coming."""
-        assert self._origin is not None
         if self._asked == len(self._own):
             return
         first = self._own[self._asked] * _PIECE
@@ -142,7 +141,6 @@ class Relay:
         )
 
     def _from_origin(self) -> None:
-        assert self._origin is not None
         with contextlib.suppress(BlockingIOError):
             count = self._origin.recv_into(self._buffer)
             data = self._head + bytes(self._buffer[:count])

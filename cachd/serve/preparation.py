@@ -125,8 +125,8 @@ class Preparation:
     def _deadlines(self, workers: int, now_s: float) -> int:
         if self._begun_s is None:
             return 0
-        turns = math.ceil(workers / self.at_once) if self.at_once else 1
-        step_s = max(1, turns) * (self.rules.ready_timeout_s + LATE_SLACK_S)
+        turns = math.ceil(max(1, workers) / self.at_once) if self.at_once else 1
+        step_s = turns * (self.rules.ready_timeout_s + LATE_SLACK_S)
         return sum(now_s >= self._begun_s + count * step_s for count in (1, 2))
 
 

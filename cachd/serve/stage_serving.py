@@ -83,8 +83,6 @@ class StageServing:
         if superseded is not None and superseded.handle != serve.handle:
             self._handles.retire_unless_kept(superseded.handle)
         self.advance()
-        self._tell_workers(serve.handle, self._pending)
-        self._tell_workers(self._split.handle, self._split.coming)
 
     def _want_split(
         self, target: Target, kept: Handle | None, coming: dict[int, Preparation]
@@ -108,16 +106,16 @@ class StageServing:
         at_once = self._rules.load_at_once if self._row.handle else 0
         return Preparation(target, handle, self._rules, self._desk.clock() + delay_s, at_once)
 
-    def _tell_workers(self, handle: int, coming: Preparation | None) -> None:
-        """Have all load what is in force, and those whose turn it is what is on its way."""
-        now_s = self._desk.clock()
-        told = self.workers if coming is None else coming.next_to_load(self.workers, now_s)
-        for worker in told:
-            self._handles.prepared.send(worker, handle, now_s)
-
     def _tell_coming(self) -> None:
+        """Have those load what is on its way whose turn it is."""
+        now_s = self._desk.clock()
         for one in self._coming():
-            self._tell_workers(one.handle, one)
+            self._have_load(one.handle, one.next_to_load(self.workers, now_s))
+
+    def _have_load(self, handle: int, workers: Iterable[WorkerConnection]) -> None:
+        now_s = self._desk.clock()
+        for worker in workers:
+            self._handles.prepared.send(worker, handle, now_s)
 
     def tell_waiting(self, why: str) -> None:
         """Why no target comes yet, to whoever attaches meanwhile."""
@@ -196,10 +194,9 @@ class StageServing:
         for one in coming.values():
             one.joined(worker)
         for handle in [self._row.handle, *self._others()]:
-            if handle in coming:
-                self._tell_workers(handle, coming[handle])
-            else:
-                self._handles.prepared.send(worker, handle, now_s)
+            waits = coming.get(handle)
+            turn = [worker] if waits is None else waits.next_to_load(self.workers, now_s)
+            self._have_load(handle, turn)
         if self._waiting:
             worker.send(Waiting(self._waiting).message())
         for handle in list(worker.leases):
@@ -213,7 +210,6 @@ class StageServing:
             one.left(worker)
         self._handles.drop_unheld()
         self.advance()
-        self._tell_coming()
 
     def heard(
         self,
@@ -240,7 +236,6 @@ class StageServing:
         else:
             self._on_progress(worker, message)
         self.advance()
-        self._tell_coming()
 
     def _on_progress(self, worker: WorkerConnection, message: Ready | Failed | Late) -> None:
         handle, now_s = message.handle, self._desk.clock()
@@ -276,7 +271,8 @@ class StageServing:
     # Progress
 
     def advance(self) -> None:
-        """Put the pending target in force if it may be; tell the node that things have changed."""
+        """Put the pending target in force if it may be; have those load what is on its way whose
+        turn it is now; tell the node that things have changed."""
         if self._awaited is not None or self._split_due:
             self._blocked = False
             try:
@@ -284,6 +280,7 @@ class StageServing:
             except HostError as error:
                 self._blocked = True  # tried again at the next tick
                 self._error = str(error)
+        self._tell_coming()
         self._desk.on_change()
 
     def expire(self, now_s: float) -> None:
@@ -348,7 +345,7 @@ class StageServing:
             desk.on_event(PutInForce(target.model, target.stage, row.number))
         self.target, self._pending = target, None
         self._handles.kept_until_s.pop(row.handle, None)
-        self._tell_workers(row.handle, None)  # whose turn had not come
+        self._have_load(row.handle, self.workers)  # also those whose turn had not come
         if before.handle not in (0, row.handle):
             self._handles.kept_until_s[before.handle] = self._handles.grace_end_s
         self._split.hold(self._handles.kept_until_s, self._handles.grace_end_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,13 +48,25 @@ def loading(host: HostThread, workers: list[Worker]) -> Worker:
     return worker
 
 
-def test_one_after_the_other(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
-    host = start_host(rules=one_at_a_time())
-    begin(host, versions)
-    workers = start_workers("one", "two", "three")
-    promote(host, versions)
+Begin = Callable[..., tuple[HostThread, list[Worker]]]
+
+
+@pytest.fixture
+def promoted(start_host: StartHost, start_workers: StartWorkers, versions: Versions) -> Begin:
+    """A host that serves version 1 by these rules, its workers, and version 2 on its way."""
+
+    def begun(*names: str, **rules: Any) -> tuple[HostThread, list[Worker]]:
+        host = start_host(rules=one_at_a_time(**rules))
+        begin(host, versions)
+        workers = start_workers(*names)
+        promote(host, versions)
+        return host, workers
+
+    return begun
+
+
+def test_one_after_the_other(promoted: Begin) -> None:
+    host, workers = promoted("one", "two", "three")
     for ready in range(3):
         assert states(host) == sorted(["ready"] * ready + ["loading"] + ["untold"] * (2 - ready))
         assert (host.observed().state, host.observed().flip) == ("preparing", 1)
@@ -65,13 +77,8 @@ def test_one_after_the_other(
     assert [worker.report()["loads"] for worker in workers] == [[1, 2]] * 3
 
 
-def test_so_many_at_a_time_as_the_rules_say(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
-    host = start_host(rules=one_at_a_time(at_once=2))
-    begin(host, versions)
-    start_workers("one", "two", "three")
-    promote(host, versions)
+def test_so_many_at_a_time_as_the_rules_say(promoted: Begin) -> None:
+    host, _ = promoted("one", "two", "three", at_once=2)
     assert states(host) == ["loading", "loading", "untold"]
 
 
@@ -89,13 +96,8 @@ def test_a_first_version_is_loaded_by_all_at_once(
     host.await_flip(1, workers=2)
 
 
-def test_who_fails_or_ends_gives_its_turn_to_the_next(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
-    host = start_host(rules=one_at_a_time())
-    begin(host, versions)
-    workers = start_workers("one", "two", "three")
-    promote(host, versions)
+def test_who_fails_or_ends_gives_its_turn_to_the_next(promoted: Begin) -> None:
+    host, workers = promoted("one", "two", "three")
     loading(host, workers).tell(2, "fail")
     until(lambda: states(host) == ["failed", "loading", "untold"], "the next one's turn")
     loading(host, workers).tell(2, "die")
@@ -103,14 +105,9 @@ def test_who_fails_or_ends_gives_its_turn_to_the_next(
     assert host.observed().state == "load-failed"
 
 
-def test_who_is_late_gives_its_turn_to_the_next(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
+def test_who_is_late_gives_its_turn_to_the_next(promoted: Begin) -> None:
     """Also one that hangs, and says nothing."""
-    host = start_host(rules=one_at_a_time())
-    begin(host, versions)
-    workers = start_workers("one", "two")
-    promote(host, versions)
+    host, workers = promoted("one", "two")
     hung = loading(host, workers)
     os.kill(hung.pid, signal.SIGSTOP)
     host.pass_time(32.5)
@@ -123,12 +120,9 @@ def test_who_is_late_gives_its_turn_to_the_next(
 
 
 def test_a_worker_that_comes_in_the_middle_waits_for_its_turn(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
+    promoted: Begin, start_workers: StartWorkers
 ) -> None:
-    host = start_host(rules=one_at_a_time())
-    begin(host, versions)
-    workers = start_workers("one")
-    promote(host, versions)
+    host, workers = promoted("one")
     workers += start_workers("two")
     assert states(host) == ["loading", "untold"]
     loading(host, workers).tell(2, "go")
@@ -138,14 +132,9 @@ def test_a_worker_that_comes_in_the_middle_waits_for_its_turn(
 
 
 @pytest.mark.parametrize("policy", ["all", "timeout"])
-def test_deadlines_count_from_each_ones_turn(
-    policy: str, start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
+def test_deadlines_count_from_each_ones_turn(policy: str, promoted: Begin) -> None:
     """Three in turns may take three times as long as one: none is left behind for it."""
-    host = start_host(rules=one_at_a_time(policy))
-    begin(host, versions)
-    workers = start_workers("one", "two", "three")
-    promote(host, versions)
+    host, workers = promoted("one", "two", "three", policy=policy)
     for ready in range(2):
         host.pass_time(25)
         loading(host, workers).tell(2, "go")
@@ -157,14 +146,9 @@ def test_deadlines_count_from_each_ones_turn(
     host.await_flip(2, workers=3)
 
 
-def test_once_it_is_in_force_nobody_waits_for_a_turn(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions
-) -> None:
+def test_once_it_is_in_force_nobody_waits_for_a_turn(promoted: Begin, versions: Versions) -> None:
     """By a quorum, or a rollback in the middle."""
-    host = start_host(rules=one_at_a_time("quorum:25%"))
-    begin(host, versions)
-    workers = start_workers("one", "two", "three", "four")
-    promote(host, versions)
+    host, workers = promoted("one", "two", "three", "four", policy="quorum:25%")
     first = loading(host, workers)
     first.tell(2, "go")
     until(lambda: host.observed().flip == 2, "a quarter is ready")
@@ -175,12 +159,9 @@ def test_once_it_is_in_force_nobody_waits_for_a_turn(
 
 
 def test_a_restarted_host_goes_on_with_the_turns(
-    start_host: StartHost, start_workers: StartWorkers, versions: Versions, runtime_dir: Path
+    promoted: Begin, start_host: StartHost, versions: Versions
 ) -> None:
-    host = start_host(rules=one_at_a_time())
-    begin(host, versions)
-    workers = start_workers("one", "two")
-    promote(host, versions)
+    host, workers = promoted("one", "two")
     first = loading(host, workers)
     host.stop()
     host = start_host(rules=one_at_a_time())
