@@ -246,7 +246,7 @@ class StageDriver:
         report.state = observed.state if in_force or observed.state != "serving" else arriving
         report.detail = observed.error or _so_far(observed)
         report.ready, report.switched = observed.ready, observed.switched
-        report.policy, report.warms_in_s = observed.policy, round(observed.begins_in_s, 1)
+        report.policy, report.warms_in_s = observed.policy, observed.begins_in_s
         report.progress = [
             WorkerReport(one.pid, one.state, one.seconds, one.flip, one.error)
             for one in observed.progress

@@ -147,7 +147,7 @@ class StageServing:
             flip_ns=self._flip_ns,
             last_switch_ns=self._last_switch_ns,
             policy=str(self._rules.policy),
-            begins_in_s=awaited.begins_in_s(now_s) if awaited else 0.0,
+            begins_in_s=round(awaited.begins_in_s(now_s), 1) if awaited else 0.0,
             progress=progress_of(self.workers, handle, self._rules, now_s),
             split=row.split,
         )

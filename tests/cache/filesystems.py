@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import subprocess
@@ -38,9 +39,8 @@ def mounted(kind: str, folder: Path, size: int) -> Iterator[tuple[Path, Path]]:
 
 def rot(image: Path, data: bytes, byte: int) -> None:
     """Change one byte of `data`, where it lies on the disk."""
-    content = image.read_bytes()
-    place = content.index(data)
-    assert content.find(data, place + 1) < 0, "it lies in one place"
-    with image.open("r+b") as file:
-        file.seek(place + byte)
-        file.write(bytes([data[byte] ^ 4]))
+    with image.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        place = content.find(data)
+        assert place >= 0, "it is on the disk"
+        assert content.find(data, place + 1) < 0, "it lies in one place"
+        content[place + byte] ^= 4

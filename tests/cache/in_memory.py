@@ -1,18 +1,23 @@
-"""Files brought into memory, dropped from it, and measured, as tests need it."""
+"""Files held in memory, dropped from it, and measured, as tests need it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cachd.cache.libc import ReadOnlyMap
 
 
-def bring(folder: Path) -> None:
-    """All files of a folder. Through a map: what read(2) needs of a page may be less than all."""
-    for file in _files(folder):
-        with ReadOnlyMap(file) as mapped:
-            bytes(mapped.view(0, mapped.size))
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """All files of a folder in memory, and locked there: a kernel short of it drops them not."""
+    with ExitStack() as maps:
+        for file in _files(folder):
+            mapped = maps.enter_context(ReadOnlyMap(file))
+            mapped.lock(0, mapped.size)
+        yield
 
 
 def forget(file: Path) -> None:

@@ -15,7 +15,7 @@ from cachd.cache.salvage import salvage
 from cachd.cache.scrub import damaged_chunks
 from cachd.cache.verifier import verify
 from tests.cache.filesystems import MIB, mounted, rot
-from tests.cache.in_memory import bring, forget, resident_fraction
+from tests.cache.in_memory import forget, held, resident_fraction
 from tests.cache.test_cache import _flip, content
 from tests.cache.test_space import du, settle
 from tests.cache.versions import CHUNK, fill, make_version, random_bytes
@@ -60,9 +60,9 @@ def test_rot_beneath_sound_pages_is_found_and_mended_from_them(disk: tuple[Path,
         fill(cache, manifest, chunks)
         folder = cache.publish(manifest)
         os.sync()
-        bring(folder)
-        rot(image, FILES["weights.bin"][CHUNK : CHUNK + 4096], 5)
-        assert content(folder) == FILES
+        with held(folder):
+            rot(image, FILES["weights.bin"][CHUNK : CHUNK + 4096], 5)
+            assert content(folder) == FILES
         assert resident_fraction(folder) == 1.0
         assert cache.scrub(weights.chunk_root, GO_ON) == 1
         assert resident_fraction(folder) == 1.0, "what is served stays in memory"
