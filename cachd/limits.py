@@ -92,6 +92,7 @@ CLAIM_PASSED_CHUNKS = 256  # later ones seen, before another node claims a chunk
 OUTSTANDING_MAX = 64 * MIB
 ENDGAME_CHUNKS = 8  # lacking at most, where those that are late are asked of a second peer too
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
+NEWS_S_PER_NODE, NEWS_S_MAX = 0.0006, 0.02  # for which what peers tell is taken together
 PUSH_STANDSTILL_S = 3.0  # not kept step with is whose chunk takes longer, and unusually long
 HEAR_LOOPS = 2  # threads that take what peers push: one verifies about 8 Gbit/s
 PUSHES_AT_ONCE = 64  # chunks coming in by push that have a buffer each; others wait

@@ -15,6 +15,7 @@ from cachd.cache.niceness import yield_to_others
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
+from cachd.fetch.mailbox import Mailbox
 from cachd.fetch.runs import Run
 from cachd.fetch.sources import ChunkReader
 from cachd.fetch.view import Fixed
@@ -41,7 +42,7 @@ class Crew:
         store_threads: int,
         niceness: int,
     ) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.mailbox = Mailbox()
         self._cache = cache
         self._origin = origin
         self._incarnation = incarnation
@@ -56,7 +57,7 @@ class Crew:
             cache,
             manifest,
             incarnation,
-            self.events.put,
+            self.mailbox,
             lambda: yield_to_others(niceness),
             self._intake,
         )
@@ -131,10 +132,10 @@ class Crew:
                 pieces = reader.read_run(run)
             except Exception as error:  # handed to the coordinator, which judges it
                 for attempt in run:
-                    self.events.put(ChunkFailed(attempt, error))
+                    self.mailbox.put(ChunkFailed(attempt, error))
                 return
         for attempt, piece in zip(run, pieces, strict=True):
-            self.events.put(self._attempt(reader, attempt, piece))
+            self.mailbox.put(self._attempt(reader, attempt, piece))
 
     def _attempt(self, reader: ChunkReader, attempt: Attempt, piece: memoryview | None) -> Event:
         if attempt.abandoned or self._stopping.is_set():

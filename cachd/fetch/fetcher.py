@@ -8,7 +8,6 @@ Memory is one buffer per thread and the plan's bookkeeping, whatever the size of
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -235,13 +234,9 @@ class _Coordinator:
 
     def _take_events(self) -> None:
         """Wait for one event, then take all there are."""
-        try:
-            timeout_s = TICK_S if self._swarm.attempts else _WAITING_TICK_S
-            self._take(self._crew.events.get(timeout=timeout_s))
-            while True:
-                self._take(self._crew.events.get_nowait())
-        except queue.Empty:
-            pass
+        self._crew.mailbox.news_s = self._swarm.news_s
+        for event in self._crew.mailbox.take(TICK_S if self._swarm.attempts else _WAITING_TICK_S):
+            self._take(event)
 
     def _take(self, event: Event) -> None:
         now_s, swarm = time.monotonic(), self._swarm

@@ -13,9 +13,10 @@ from itertools import cycle
 
 from cachd import limits
 from cachd.cache.cache import Cache
-from cachd.fetch.events import Event, PeerSilent
+from cachd.fetch.events import PeerSilent
 from cachd.fetch.hear_loop import FollowedPeer, HearLoop
 from cachd.fetch.incoming import Incoming
+from cachd.fetch.mailbox import Mailbox
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.following import Following, has_name
@@ -32,14 +33,14 @@ class Followers:
         cache: Cache,
         manifest: Manifest,
         incarnation: int,
-        tell: Callable[[Event], None],
+        mailbox: Mailbox,
         prepare: Callable[[], None],
         intake: Intake,
     ) -> None:
         self._cache = cache
         self._manifest = manifest
         self._incarnation = incarnation
-        self._tell = tell
+        self._mailbox = mailbox
         self._prepare = prepare
         self._intake = intake
         self._incoming = Incoming(cache, manifest, intake)
@@ -48,7 +49,7 @@ class Followers:
         self._connecting: set[threading.Thread] = set()
         self._stopping = False
         self._loops = [
-            HearLoop(self._incoming, intake, tell, self._ended, prepare, self._held)
+            HearLoop(self._incoming, intake, mailbox.put_news, self._ended, prepare, self._held)
             for _ in range(limits.HEAR_LOOPS)
         ]
         self._next_loop = cycle(self._loops)
@@ -125,4 +126,4 @@ class Followers:
     def _ended(self, address: PeerAddress, error: Exception) -> None:
         with self._lock:
             self._open.pop(address, None)
-        self._tell(PeerSilent(address, error))
+        self._mailbox.put(PeerSilent(address, error))

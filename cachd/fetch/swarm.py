@@ -115,6 +115,14 @@ class Swarm:
         """Whether threads are out of work, so that a plan is worth its cost at once."""
         return len(self.attempts) < self.chunks_at_once // 2
 
+    @property
+    def news_s(self) -> float:
+        """For how long what peers tell can wait to be taken together: the more tell, the longer;
+        not at all where it may be asked for, or is the last."""
+        if not self.pushing or self._bytes_left <= limits.ENDGAME_CHUNKS * self._chunk_bytes:
+            return 0.0
+        return min(limits.NEWS_S_MAX, limits.NEWS_S_PER_NODE * self.nodes)
+
     def state_of(self, source: Source) -> SourceState:
         return self.fixed[source] if isinstance(source, Fixed) else self.peers[source]
 

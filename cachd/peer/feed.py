@@ -109,12 +109,12 @@ class Feed:
             self._queue_maps(now_s)
             if not self._head and now_s - self._sent_at_s > limits.QUIET_S:
                 self._queue_status(Status.QUIET)
-            if not self._head:
-                if not self._begin_push(now_s):
-                    return now_s + self._pause_s(now_s)
-                self.send()
-                return math.inf if self.under_way else now_s  # others have their turn first
+            pushing = self._begin_push(now_s)  # with the maps before it in one packet
+            if not (pushing or self._head):
+                return now_s + self._pause_s(now_s)
             self.send()
+            if pushing:
+                return math.inf if self.under_way else now_s  # others have their turn first
         return math.inf  # the connection tells when
 
     def send(self) -> None:

@@ -162,14 +162,15 @@ def test_a_cancelled_attempt_ends_and_its_thread_goes_on(tmp_path: Path) -> None
             assert asked.wait(10)
             crew.cancel(again)  # not under way: nothing is cut
             crew.cancel(hung)
-            event = crew.events.get(timeout=10)
+            (event,) = crew.mailbox.take(10)
             assert isinstance(event, ChunkFailed)
             assert event.attempt is hung
             assert isinstance(event.error, PeerUnreachable)
             assert ended.wait(10)
             again.abandoned = False
             crew.fetch([again], threads=1)
-            assert isinstance(crew.events.get(timeout=10), ChunkStored)
+            (event,) = crew.mailbox.take(10)
+            assert isinstance(event, ChunkStored)
         finally:
             crew.stop()
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import queue
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ from cachd.cache.cache import Cache
 from cachd.fetch import hear_loop
 from cachd.fetch.events import ChunkPushed, Event, PeerSilent, PeerTold
 from cachd.fetch.follow import Followers
+from cachd.fetch.mailbox import Mailbox
 from cachd.peer.bulk_path import BulkPath
 from cachd.peer.errors import PeerMisbehaved, PeerTooSlow, PeerUnreachable
 from cachd.peer.intake import Intake
@@ -45,10 +46,16 @@ class Told:
     """The events of followers, in order."""
 
     def __init__(self) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.mailbox = Mailbox()
+        self._events: deque[Event] = deque()
 
-    def next(self) -> Event:
-        return self.events.get(timeout=20)
+    def next(self, timeout_s: float = 20) -> Event:
+        """TimeoutError, if there is none for so long."""
+        if not self._events:
+            self._events.extend(self.mailbox.take(timeout_s))
+        if not self._events:
+            raise TimeoutError
+        return self._events.popleft()
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def following(
 ) -> Iterator[tuple[Cache, Followers]]:
     with Cache.open(root) as cache:
         cache.begin(MANIFEST)
-        followers = Followers(cache, MANIFEST, 1, told.events.put, lambda: None, intake or Intake())
+        followers = Followers(cache, MANIFEST, 1, told.mailbox, lambda: None, intake or Intake())
         try:
             yield cache, followers
         finally:
@@ -134,8 +141,8 @@ def test_who_finds_no_buffer_waits_for_one(tmp_path: Path, monkeypatch: pytest.M
             assert time.monotonic() < deadline_s
             time.sleep(0.005)
         followers.follow(second)
-        with pytest.raises(queue.Empty):
-            told.events.get(timeout=0.5)
+        with pytest.raises(TimeoutError):
+            told.next(timeout_s=0.5)
         release.set()
         assert {told.next(), told.next(), told.next()} == {
             ChunkPushed(first, 0), ChunkPushed(second, 1), ChunkPushed(second, 2),
