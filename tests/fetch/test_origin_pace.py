@@ -3,6 +3,7 @@ refuses what is more than it can do."""
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from registry_core.origin.layout import pack_key
 from registry_core.origin.patience import PROMPT
 from registry_core.origin.store import Origin
 from tests.cache.versions import make_version, random_bytes
-from tests.fetch.rig import node, put_packs
+from tests.fetch.rig import SETTINGS, node, put_packs
 
 CHUNK = 16 * 1024
 MANIFEST, CHUNKS = make_version({"weights.bin": random_bytes(60 * CHUNK, 31)}, CHUNK)
@@ -143,10 +144,11 @@ def test_an_origin_that_can_do_two_at_once_is_asked_for_that(
 
 
 def test_an_origin_that_is_busy_is_no_origin_that_fails(tmp_path: Path, root: Path) -> None:
-    """Far more refusals in a row than failures would be borne."""
+    """Far more refusals in a row than failures would be borne; how long they take is chance."""
     places = put_packs(Origin.open(root.as_uri()), MANIFEST, CHUNKS)
     capacity = Capacity(at_once=99, refuse_first=25)
-    with serving(root, capacity) as origin, node(tmp_path / "a", origin) as one:
+    patient = dataclasses.replace(SETTINGS, stall_timeout_s=60.0)
+    with serving(root, capacity) as origin, node(tmp_path / "a", origin, patient) as one:
         assert one.fetch(MANIFEST, places).complaints == ()
     assert capacity.refused == 25
 
