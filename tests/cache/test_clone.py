@@ -16,7 +16,7 @@ from cachd.cache.verifier import verify
 from registry_core.domain.manifest import Manifest, ModelFile
 from registry_core.origin.store import Origin
 from tests.cache.filesystems import MIB, mounted, rot
-from tests.cache.in_memory import held
+from tests.cache.in_memory import held, resident_fraction
 from tests.cache.test_cache import content
 from tests.cache.versions import CHUNK, Chunks, chunk_of, fill, make_version, random_bytes
 from tests.fetch.rig import node, put_packs
@@ -110,6 +110,7 @@ def test_blocks_that_have_rotted_beneath_sound_pages_are_not_taken_over(
         with held(folder):
             rot(image, BODY[7 * CHUNK : 7 * CHUNK + 4096], 9)
             assert content(folder)["weights.bin"] == BODY, "memory is sound"
+            assert resident_fraction(folder) == 1.0
         filling, cloned = clone_all(cache, second)
         refused = [c for c, ok in zip(filling.missing, cloned, strict=True) if not ok]
         seventh = first.files[-1].chunks[7]
