@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from cachd import limits
 from cachd.cache.cache import Cache
+from cachd.cache.documents import DocumentKind
 from cachd.fetch.documents import fetch_documents
 from cachd.fetch.errors import DocumentsUnavailable
 from cachd.fetch.staggered import first_answer
+from cachd.peer.protocol import GetDocument, Request, Status, encode_response_header
 from cachd.peer.server import PeerServer
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import encode_hint
@@ -23,7 +29,7 @@ from registry_core.origin.store import Origin
 from tests.cache.test_cache import FILES
 from tests.cache.versions import make_version
 from tests.fetch.rig import node, put_packs
-from tests.peer.rig import address, greet, scripted_peer
+from tests.peer.rig import address, greet, read_request, scripted_peer
 
 BUNDLE = b'{"a bundle": 1}'
 BUNDLE_SHA256 = hashlib.sha256(BUNDLE).digest()
@@ -79,6 +85,56 @@ def test_a_lost_hint_is_no_failure(tmp_path: Path) -> None:
     origin, manifest, _ = prepared(tmp_path / "origin")
     origin.delete(hint_key(manifest.digest))
     assert fetch_documents(manifest.digest, BUNDLE_SHA256, [], origin).hint == b""
+
+
+@contextmanager
+def web_server(root: Path, asked: list[str]) -> Iterator[Origin]:
+    """An origin over HTTP, which notes what it is asked for."""
+
+    class Noted(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path.lstrip("/"))
+            super().do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Noted, directory=str(root))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield Origin.open(f"http://127.0.0.1:{server.server_port}", {"allow_http": "true"})
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_the_origin_is_asked_for_the_bundle_at_once_and_for_no_more_than_peers_lack(
+    tmp_path: Path,
+) -> None:
+    _, manifest, hint = prepared(tmp_path / "origin")
+    asked: list[str] = []
+    with web_server(tmp_path / "origin", asked) as origin, node(tmp_path / "a", None) as peer:
+        peer.cache.put_documents(manifest.digest, manifest.encoded, BUNDLE, hint)
+        found = fetch_documents(manifest.digest, BUNDLE_SHA256, [peer.address], origin)
+    assert (found.manifest, found.bundle, found.hint) == (manifest.encoded, BUNDLE, hint)
+    assert asked == [bundle_key(manifest.digest)]
+
+
+def test_who_gave_the_manifest_is_asked_for_the_hint_first(tmp_path: Path) -> None:
+    origin, manifest, hint = prepared(tmp_path / "origin")
+    requests: list[Request] = []
+
+    def has_nothing(connection: socket.socket) -> None:
+        greet(connection)
+        while True:
+            requests.append(read_request(connection))
+            connection.sendall(encode_response_header(Status.NOT_FOUND, 0))
+
+    with scripted_peer(has_nothing) as peer:
+        found = fetch_documents(manifest.digest, BUNDLE_SHA256, [peer], origin)
+    assert found.hint == hint
+    assert requests == [GetDocument(manifest.digest, DocumentKind.MANIFEST)]
 
 
 def silent(connection: socket.socket) -> None:
