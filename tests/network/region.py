@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -128,7 +129,11 @@ class Region:
     def bytes_stored(self, node: int) -> int:
         """On its disk, verified or about to be marked so."""
         folder = self._folder / f"n{node}"
-        return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+        blocks = 0
+        for path in folder.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+                blocks += path.stat().st_blocks if path.is_file() else 0
+        return 512 * blocks
 
     def wait_until_stored(self, node: int, fraction: float) -> None:
         deadline_s = time.monotonic() + 30
