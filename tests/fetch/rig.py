@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from blake3 import blake3
@@ -20,6 +22,7 @@ from registry_core.domain.identifiers import ChunkId, NodeId
 from registry_core.domain.manifest import Manifest
 from registry_core.domain.packs import Location, PackName, pack_trailer, plan_packs
 from registry_core.origin.layout import pack_key
+from registry_core.origin.patience import PATIENT, Patience
 from registry_core.origin.store import Origin
 from tests.cache.versions import Chunks
 
@@ -47,6 +50,22 @@ def put_packs(origin: Origin | None, manifest: Manifest, chunks: Chunks) -> dict
             locations[chunk.id] = Location(name, offset, chunk.length)
             offset += chunk.length
     return locations
+
+
+@contextmanager
+def served(
+    handler: Callable[..., BaseHTTPRequestHandler], patience: Patience = PATIENT
+) -> Iterator[Origin]:
+    """An origin over HTTP, as `handler` answers for it."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}/"
+            yield Origin.open(url, {"allow_http": "true"}, patience)
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def pack_file(root: Path, place: Location) -> Path:

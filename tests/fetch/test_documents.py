@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -28,7 +26,7 @@ from registry_core.origin.layout import bundle_key, hint_key, manifest_key
 from registry_core.origin.store import Origin
 from tests.cache.test_cache import FILES
 from tests.cache.versions import make_version
-from tests.fetch.rig import node, put_packs
+from tests.fetch.rig import node, put_packs, served
 from tests.peer.rig import address, greet, read_request, scripted_peer
 
 BUNDLE = b'{"a bundle": 1}'
@@ -87,8 +85,7 @@ def test_a_lost_hint_is_no_failure(tmp_path: Path) -> None:
     assert fetch_documents(manifest.digest, BUNDLE_SHA256, [], origin).hint == b""
 
 
-@contextmanager
-def web_server(root: Path, asked: list[str]) -> Iterator[Origin]:
+def web_server(root: Path, asked: list[str]) -> AbstractContextManager[Origin]:
     """An origin over HTTP, which notes what it is asked for."""
 
     class Noted(SimpleHTTPRequestHandler):
@@ -99,14 +96,7 @@ def web_server(root: Path, asked: list[str]) -> Iterator[Origin]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Noted, directory=str(root))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield Origin.open(f"http://127.0.0.1:{server.server_port}", {"allow_http": "true"})
-        finally:
-            server.shutdown()
-            thread.join()
+    return served(partial(Noted, directory=str(root)))
 
 
 def test_the_origin_is_asked_for_the_bundle_at_once_and_for_no_more_than_peers_lack(

@@ -6,9 +6,8 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from registry_core.origin.layout import pack_key
 from registry_core.origin.patience import PROMPT
 from registry_core.origin.store import Origin
 from tests.cache.versions import make_version, random_bytes
-from tests.fetch.rig import SETTINGS, node, put_packs
+from tests.fetch.rig import SETTINGS, node, put_packs, served
 
 CHUNK = 16 * 1024
 MANIFEST, CHUNKS = make_version({"weights.bin": random_bytes(60 * CHUNK, 31)}, CHUNK)
@@ -82,8 +81,7 @@ class Capacity:
             self.now -= 1
 
 
-@contextmanager
-def serving(root: Path, capacity: Capacity, status: int = 503) -> Iterator[Origin]:
+def serving(root: Path, capacity: Capacity, status: int = 503) -> AbstractContextManager[Origin]:
     """The files below `root` over HTTP, with ranges; 20 ms for each, and refusals at once."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -113,15 +111,7 @@ def serving(root: Path, capacity: Capacity, status: int = 503) -> Iterator[Origi
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield Origin.open(f"http://127.0.0.1:{server.server_port}/", {"allow_http": "true"}, PROMPT)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return served(Handler, PROMPT)
 
 
 @pytest.fixture
