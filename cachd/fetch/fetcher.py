@@ -191,10 +191,9 @@ class _Coordinator:
         if now_s < self._follow_at_s:
             return
         self._follow_at_s = now_s + TICK_S
-        for peer in self._swarm.peers.values():
-            if not (peer.following or peer.banned or now_s < peer.follow_at_s):
-                peer.following = True
-                self._crew.follow(peer.address)
+        for peer in self._swarm.peers.to_follow(now_s):
+            peer.following = True
+            self._crew.follow(peer.address)
 
     def _begin_planned(self, now_s: float) -> None:
         """Plan when a thread is out of work, or else now and then: it costs more than an event."""

@@ -79,6 +79,14 @@ class Peers(Mapping[NodeId, PeerSourceState]):
         near = [*chosen, self._self_id] if self._self_id in roster else chosen
         self.others = roster.everybody.without(hashes_of(near))
 
+    def to_follow(self, now_s: float) -> list[PeerSourceState]:
+        """Whom a connection is to be made to now."""
+        return [
+            known
+            for known in self._states.values()
+            if not (known.following or known.banned or now_s < known.follow_at_s)
+        ]
+
     def all_are(self, state: PeerState) -> bool:
         return all(known.state is state for known in self._states.values())
 

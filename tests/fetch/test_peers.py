@@ -85,3 +85,13 @@ def test_of_a_crowd_the_others_are_known_by_their_number_and_hashes() -> None:
     others = [node for node in crowd if node != SELF and node not in peers]
     assert peers.others.hashes.tolist() == sorted(hashes_of(others).tolist())
     assert not peers_of(NODES).others
+
+
+def test_who_is_followed_banned_or_backing_off_is_not_to_be_connected_to() -> None:
+    peers = peers_of(NODES)
+    peers[NODES[0]].following = True
+    peers[NODES[1]].banned = "it gave noise"
+    peers[NODES[2]].follow_at_s = 5.0
+    assert [peer.address.node_id for peer in peers.to_follow(4.9)] == NODES[3:]
+    peers[NODES[0]].following = False
+    assert [peer.address.node_id for peer in peers.to_follow(5.0)] == [NODES[0], *NODES[2:]]
