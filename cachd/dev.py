@@ -22,18 +22,18 @@ class Dev:
     def __init__(
         self, home: Path, listen: Address, *, region: str, data: Path, run: Path,
          serve: tuple[StagePattern, ...], grace: Grace, flip_rules: FlipRulesByStage,
-        memory: MemorySettings, cache_quota: Quota, scrub_s: float,
+        memory: MemorySettings, cache_quota: Quota, scrub_s: float, bulk_share: float,
     ) -> None:  # fmt: skip
         self._authority = Authority(home, listen)
         self._home = home
         self._settings = (region, data, run, serve, grace, memory, flip_rules)
-        self._cache_settings = (cache_quota, scrub_s)
+        self._cache_settings = (cache_quota, scrub_s, bulk_share)
         self._node: Node | None = None
 
     async def start(self) -> dict[str, object]:
         ready = await self._authority.start()
         region, data, run, serve, grace, memory, flip_rules = self._settings
-        cache_quota, scrub_s = self._cache_settings
+        cache_quota, scrub_s, bulk_share = self._cache_settings
         self._node = Node(
             NodeConfig(
                 name=node_name(None),
@@ -49,6 +49,7 @@ class Dev:
                 flip_rules=flip_rules,
                 cache_quota=cache_quota,
                 scrub_s=scrub_s,
+                bulk_share=bulk_share,
             )
         )
         return ready | await self._node.start() | {"ready": "dev"}

@@ -14,6 +14,7 @@ MIB = domain.MIB
 # Cache
 HASH_SLICE = 256 * KIB  # fits a core's L2, and large enough that hashing releases the GIL
 COPY_SLICE = 1 * MIB
+BULK_REST_S_MAX = 1.0  # after one piece of bulk work: so soon it sees that it is to stop
 DISK_THREADS = 2  # hashing what lies on disk, syncing files, populating
 GAINED_MAX = 65_536  # chunks that were stored one by one, remembered to bring bitmaps up to date
 OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found and being opened

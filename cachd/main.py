@@ -81,6 +81,10 @@ def node_options(command: click.decorators.FC) -> click.decorators.FC:
         click.option("--scrub-days", default=SCRUB_DAYS_DEFAULT, show_default=True,
                      type=click.FloatRange(min=0),
                      help="Hash all of the cache again in so many days, slowly; 0: never."),
+        click.option("--bulk-share", default="100%", show_default=True,
+                     metavar="PERCENT%",
+                     help="Of the time, for which each thread that stores, hashes or populates "
+                     "versions works while workers answer requests: 20% spares small hosts."),
         click.option("--cache-quota", default="90%", show_default=True, metavar="SIZE|PERCENT%",
                      help="What the cache may take of the disk: 200GiB, or 80% of the filesystem."),
         click.option("--grace", "graces", multiple=True, metavar="NAME@STAGE=TIME",
@@ -239,6 +243,7 @@ def node(
     grace_s: float,
     graces: tuple[str, ...],
     memory: MemorySettings,
+    bulk_share: str,
     cache_quota: str,
     scrub_days: float,
     flip_rules: FlipRulesByStage,
@@ -256,7 +261,7 @@ def node(
     from cachd.cache.quota import Quota
     from cachd.discovery.mdns_interfaces import parse_interfaces
     from cachd.node.allow_uid import allowed_uids
-    from cachd.node.bulk_options import bulk_path
+    from cachd.node.bulk_options import bulk_path, parse_share
     from cachd.node.config import NodeConfig, node_name
     from cachd.node.daemon import Node
     from cachd.node.grace import Grace, GraceRule
@@ -286,6 +291,7 @@ def node(
             upload_slots=upload_slots,
             congestion_control=congestion_control,
         ),
+        bulk_share=parse_share(bulk_share),
         allowed=allowed_uids(allow_uids),
         repositories=tuple(RepositoryPlace.parse(text) for text in repositories),
         serve=tuple(StagePattern.parse(text) for text in serve),
@@ -323,6 +329,7 @@ def dev(
     grace_s: float,
     graces: tuple[str, ...],
     memory: MemorySettings,
+    bulk_share: str,
     cache_quota: str,
     scrub_days: float,
     flip_rules: FlipRulesByStage,
@@ -335,6 +342,7 @@ def dev(
     """  # fmt: skip
     from cachd.cache.quota import Quota
     from cachd.dev import Dev
+    from cachd.node.bulk_options import parse_share
     from cachd.node.grace import Grace, GraceRule
     from cachd.node.stage_pattern import StagePattern
 
@@ -345,6 +353,7 @@ def dev(
             home, Address.parse(listen), region=region, data=data, run=run_dir or data / "run",
             serve=patterns, grace=grace, memory=memory, flip_rules=flip_rules,
             cache_quota=Quota.parse(cache_quota), scrub_s=scrub_days * 86_400,
+            bulk_share=parse_share(bulk_share),
         )
     )  # fmt: skip
 

@@ -81,6 +81,7 @@ def run(argv: list[str]) -> dict[str, Any]:
         "bench": "flip", **rows[0], "acquire_median_ns": acquire["acquire_call_median_ns"],
         "acquire_with_median_ns": acquire["acquire_median_ns"],
         "size_bytes": options.size, "versions": VERSIONS, "whole": options.whole,
+        "bulk_share": options.bulk_share,
         "changed_bytes": options.changed, "seed": options.seed, "rows": rows,
     }  # fmt: skip
 
@@ -101,6 +102,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--whole", action="store_true", help="all of it differs")
     parser.add_argument("--load", type=float, default=0.5, help="of what the workers can do")
     parser.add_argument("--rest-s", type=float, default=4.0, help="quiet before each flip")
+    parser.add_argument("--bulk-share", default="100%", help="the node's option of that name")
     parser.add_argument("--kill-s", type=float, default=30.0, help="0: no kills")
     parser.add_argument("--usual-flips", type=int, default=10, help="0: not the usual way")
     parser.add_argument("--dir", help="where files lie (default: the temp directory)")

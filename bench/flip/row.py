@@ -34,7 +34,7 @@ def measure(
     names = [f"worker-{number}" for number in range(1, workers + 1)]
     began = time.monotonic()
     progress = Progress(lambda: f"{workers} workers, {time.monotonic() - began:5.1f} s: ")
-    system = System(fleet, folder, int(_ROOM * options.size), names)
+    system = System(fleet, folder, int(_ROOM * options.size), names, options.bulk_share)
     system.begin(versions)
     row: dict[str, Any] = {"workers": workers}
     tallies: list[Tally] = []

@@ -36,6 +36,7 @@ class System:
     folder: Path
     room: int
     workers: list[str]
+    bulk_share: str = "100%"
     url: str = ""
     references: References = field(default_factory=dict)
     in_force: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -66,7 +67,7 @@ class System:
             "--root", str(self.folder / "registry" / "root.json"),
             "--data", str(self.folder / NODE), "--run", str(self._run),
             "--listen", "127.0.0.1:0", "--serve", str(REF), "--grace-s", "1",
-            "--cache-quota", str(self.room), "--scrub-days", "0",
+            "--cache-quota", str(self.room), "--scrub-days", "0", "--bulk-share", self.bulk_share,
         )  # fmt: skip
 
     def start_worker(self, worker: str) -> None:

@@ -18,6 +18,7 @@ leftovers   files that the cache is done with while others still have names of t
 audit       hash again what is on disk
 scrub       the same past the page cache, slowly
 salvage     keep what is sound of a damaged version
+pace        how much of the time bulk work goes on beside requests
 libc        mmap, madvise, mincore and sync_file_range, which Python lacks or runs under the GIL
 cache       `Cache`: the thread-safe whole
 errors      what the cache raises

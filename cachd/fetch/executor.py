@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from cachd.cache.cache import Cache
 from cachd.cache.niceness import yield_to_others
+from cachd.cache.pace import UNPACED, Pace
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.events import ChunkFailed, ChunkStored, Event
 from cachd.fetch.follow import Followers
@@ -41,18 +42,20 @@ class Crew:
         *,
         store_threads: int,
         niceness: int,
+        pace: Pace = UNPACED,
     ) -> None:
         self.mailbox = Mailbox()
         self._cache = cache
         self._origin = origin
         self._incarnation = incarnation
         self._niceness = niceness
+        self._pace = pace
         self._storing = threading.Semaphore(store_threads)
         self._chunks: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._readers: list[ChunkReader] = []
         self._threads: list[threading.Thread] = []
-        self._intake = Intake(bulk, self._stopping)
+        self._intake = Intake(bulk, self._stopping, pace)
         self._followers = Followers(
             cache,
             manifest,
@@ -142,11 +145,11 @@ class Crew:
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
             if attempt.source is Fixed.LOCAL:
-                with self._storing:
+                with self._storing, self._pace.piece():
                     self._copy(reader, attempt)
             else:
                 verified = reader.read(attempt, piece)
-                with self._storing:
+                with self._storing, self._pace.piece():
                     self._cache.store(verified)
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.random import default_rng
 
 from cachd.cache.cache import Cache
+from cachd.cache.pace import UNPACED, Pace
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.errors import FetchCancelled, FetchFailed
 from cachd.fetch.events import (
@@ -62,7 +63,7 @@ _WAITING_TICK_S: Final = 0.025
 
 class Fetcher:
     """`origin` None: chunks come from peers only. `offers` are those of the peer server,
-    `bulk` how bytes travel on this node."""
+    `bulk` how bytes travel on this node, `pace` how much of the time they are stored."""
 
     def __init__(
         self,
@@ -75,6 +76,7 @@ class Fetcher:
         *,
         zone: str = "",
         bulk: BulkPath = UNBOUNDED,
+        pace: Pace = UNPACED,
     ) -> None:
         self._cache = cache
         self._offers = offers or Offers()
@@ -82,6 +84,7 @@ class Fetcher:
         self._self_id = self_id
         self._zone = zone
         self._bulk = bulk
+        self._pace = pace
         self._incarnation = incarnation
         self._settings = settings or FetchSettings(crowd_threads=bulk.upload_slots)
 
@@ -131,6 +134,7 @@ class Fetcher:
             self._bulk,
             store_threads=self._settings.store_threads,
             niceness=self._settings.niceness,
+            pace=self._pace,
         )
         try:
             _Coordinator(self._offers, swarm, crew, peers, self._settings).run(cancel, on_progress)

@@ -172,13 +172,17 @@ class HearLoop:
             count = peer.connection.receive_now(chunk.rest(self._step))
         if count:
             self._read_s += self._intake.take(count)  # its own limit's time is nobody's fault
-        if self._incoming.advance(chunk, count, peer.address.node_id):
+        began_s = time.monotonic()
+        whole = self._incoming.advance(chunk, count, peer.address.node_id)
+        worked_s = time.monotonic() - began_s
+        if whole:
             self._release(peer)
             peer.heard_s = self._now_s
             self._tell(ChunkPushed(peer.address, chunk.unit.number))
             peer.connection.wake_at(1)  # a message may be there already
         else:
             peer.connection.wake_at(len(chunk.rest(self._step)))
+        self._read_s += self._intake.rest(worked_s)
 
     def _require_life(self, peer: FollowedPeer) -> None:
         silent_s = self._now_s - peer.heard_s

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from cachd import limits
 from cachd.cache.libc import ReadOnlyMap
+from cachd.cache.pace import UNPACED, Pace
 from cachd.cache.verifier import verify
 from cachd.memory.errors import MemoryNotLocked
 from cachd.memory.held import Held
@@ -43,6 +44,7 @@ def fill(
     lock: LockMemory,
     hashed: bool,
     missing_only: bool = False,
+    pace: Pace = UNPACED,
 ) -> Filled:
     """All of a version; with `missing_only` the chunks of which pages are lacking. A cancelled run
     tells of a part only. MemoryNotLocked, if everything must be locked."""
@@ -50,7 +52,7 @@ def fill(
         lock, parts = LockMemory.NEVER, _lacking(held, manifest)
     else:
         parts = [(file, span) for file in manifest.files for span in _spans(file)]
-    work = _Work(held, cancel, lock, hashed)
+    work = _Work(held, cancel, lock, hashed, pace)
     with ThreadPoolExecutor(limits.DISK_THREADS, "cachd-fill") as pool:
         sound = list(pool.map(lambda part: work.do(*part), parts))
     if lock is LockMemory.ALWAYS and work.refused:
@@ -66,8 +68,16 @@ def fill(
 class _Work:
     """What the threads of one `fill` share."""
 
-    def __init__(self, held: Held, cancel: threading.Event, lock: LockMemory, hashed: bool) -> None:
+    def __init__(
+        self,
+        held: Held,
+        cancel: threading.Event,
+        lock: LockMemory,
+        hashed: bool,
+        pace: Pace,
+    ) -> None:
         self._held, self._cancel = held, cancel
+        self._pace = pace
         self._locks = lock is not LockMemory.NEVER
         self._hashed = hashed
         self.refused = ""
@@ -81,7 +91,8 @@ class _Work:
                 for offset, chunk in span:
                     if self._cancel.is_set():
                         return True
-                    self._bring(mapped, offset, chunk)
+                    with self._pace.piece():
+                        self._bring(mapped, offset, chunk)
         except (OSError, IntegrityError):
             return False
         return True

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from cachd.cache.pace import UNPACED, Pace
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest
 
@@ -34,7 +35,9 @@ class Form(Protocol):
     unswappable: bool
     """What lies there cannot leave memory: it counts as locked."""
 
-    def place(self, manifest: Manifest, published: Path, cancel: threading.Event) -> Placed: ...
+    def place(
+        self, manifest: Manifest, published: Path, cancel: threading.Event, pace: Pace = UNPACED
+    ) -> Placed: ...
 
     def drop(self, digest: Digest) -> None:
         """Nobody needs it there. What is mapped stays as long as it is."""
@@ -54,7 +57,9 @@ class FilesForm:
 
     unswappable = False
 
-    def place(self, manifest: Manifest, published: Path, cancel: threading.Event) -> Placed:  # noqa: ARG002
+    def place(
+        self, manifest: Manifest, published: Path, cancel: threading.Event, pace: Pace = UNPACED  # noqa: ARG002
+    ) -> Placed:  # fmt: skip
         return Placed(published)
 
     def drop(self, digest: Digest) -> None:

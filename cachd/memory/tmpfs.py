@@ -34,13 +34,14 @@ from cachd.cache.layout import (
     remove_tree,
     write_all,
 )
+from cachd.cache.pace import UNPACED, Pace
 from cachd.cache.publish import build_version, replace_files
 from cachd.cache.verifier import verify
 from cachd.memory.errors import TmpfsUnusable, size_text
 from cachd.memory.form import Placed
 from cachd.memory.mounts import mount_of, mount_tmpfs, unmount
 from registry_core.domain.identifiers import Digest
-from registry_core.domain.manifest import Manifest, ModelFile
+from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.errors import IntegrityError
 
 _log = structlog.get_logger("cachd.node")
@@ -99,7 +100,9 @@ class TmpfsForm:
             _log.warning("this tmpfs may be swapped: mount it with noswap, or switch swap off")
         return cls(place, own_mount=False, unswappable=unswappable)
 
-    def place(self, manifest: Manifest, published: Path, cancel: threading.Event) -> Placed:
+    def place(
+        self, manifest: Manifest, published: Path, cancel: threading.Event, pace: Pace = UNPACED
+    ) -> Placed:
         """Copy what is not here, or not any more, hashing all that is read."""
         folder = self._layout.version(manifest.digest)
         if has_files(folder, manifest):
@@ -108,7 +111,7 @@ class TmpfsForm:
         with self._lock:
             self._coming.update(files.keys())
         try:
-            return self._build(manifest, files, published, cancel)
+            return self._build(manifest, files, published, cancel, pace)
         finally:
             with self._lock:
                 self._coming.subtract(files.keys())
@@ -123,11 +126,12 @@ class TmpfsForm:
         files: dict[bytes, ModelFile],
         published: Path,
         cancel: threading.Event,
+        pace: Pace,
     ) -> Placed:
         folder = self._layout.version(manifest.digest)
         missing = [f for root, f in files.items() if not is_file(self._layout.blob(root), f.size)]
         with ThreadPoolExecutor(limits.DISK_THREADS, "cachd-tmpfs") as pool:
-            copied = list(pool.map(lambda file: self._copy(file, published, cancel), missing))
+            copied = list(pool.map(lambda file: self._copy(file, published, cancel, pace), missing))
         damaged = {file.chunk_root for file, ok in zip(missing, copied, strict=True) if not ok}
         if damaged or cancel.is_set():
             paths = tuple(f.path for f in manifest.files if f.chunk_root in damaged)
@@ -174,7 +178,7 @@ class TmpfsForm:
             if blob.lstat().st_nlink == 1 and not self._coming[bytes.fromhex(blob.name)]:
                 blob.unlink()
 
-    def _copy(self, file: ModelFile, published: Path, cancel: threading.Event) -> bool:
+    def _copy(self, file: ModelFile, published: Path, cancel: threading.Event, pace: Pace) -> bool:
         """False: it is damaged there."""
         aside = self._layout.tmp / f"{file.chunk_root.hex()}.{os.urandom(8).hex()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -182,7 +186,7 @@ class TmpfsForm:
             with _room(), (published / file.path).open("rb", buffering=0) as source:
                 target = os.open(aside, flags, 0o644)
                 try:
-                    done = _copy_chunks(file, source.fileno(), target, cancel)
+                    done = _copy_chunks(file, source.fileno(), target, cancel, pace)
                     os.fchmod(target, FILE_MODE)
                 finally:
                     os.close(target)
@@ -205,7 +209,9 @@ def leave_mounted(place: Path) -> None:
         unmount(place, detach=True)
 
 
-def _copy_chunks(file: ModelFile, source: int, target: int, cancel: threading.Event) -> bool:
+def _copy_chunks(
+    file: ModelFile, source: int, target: int, cancel: threading.Event, pace: Pace
+) -> bool:
     """False, if cancelled. What was read leaves the page cache: it would take memory twice."""
     buffer = memoryview(bytearray(max(chunk.length for chunk in file.chunks)))
     if os.fstat(source).st_size != file.size:
@@ -213,16 +219,23 @@ def _copy_chunks(file: ModelFile, source: int, target: int, cancel: threading.Ev
     for offset, chunk in file.placed_chunks():
         if cancel.is_set():
             return False
-        part, filled = buffer[: chunk.length], 0
-        while filled < chunk.length:
-            count = os.preadv(source, [part[filled:]], offset + filled)
-            if not count:
-                raise IntegrityError(f"{file.path} ends before its manifest says")
-            filled += count
-        verify(chunk, part)
-        write_all(target, part, offset)
-        os.posix_fadvise(source, offset, chunk.length, os.POSIX_FADV_DONTNEED)
+        with pace.piece():
+            _copy_chunk(file, offset, chunk, buffer[: chunk.length], source, target)
     return True
+
+
+def _copy_chunk(
+    file: ModelFile, offset: int, chunk: Chunk, buffer: memoryview, source: int, target: int
+) -> None:
+    filled = 0
+    while filled < chunk.length:
+        count = os.preadv(source, [buffer[filled:]], offset + filled)
+        if not count:
+            raise IntegrityError(f"{file.path} ends before its manifest says")
+        filled += count
+    verify(chunk, buffer)
+    write_all(target, buffer, offset)
+    os.posix_fadvise(source, offset, chunk.length, os.POSIX_FADV_DONTNEED)
 
 
 def _mount(place: Path, size: int, nodes: tuple[int, ...]) -> None:

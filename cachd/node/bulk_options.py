@@ -1,4 +1,4 @@
-"""What an operator says of a node's bulk path, and what follows from its link."""
+"""What an operator says of a node's bulk path and of its pace, and what follows from its link."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from cachd.peer.congestion import CongestionControl
 from cachd.peer.link_speed import link_speed
 from cachd.peer.throttle import Throttle
 from cachd.peer.upload_slots import slots_for
+from registry_core.errors import InvalidInput
 
 
 def bulk_path(
@@ -27,4 +28,14 @@ def bulk_path(
         download=Throttle.parse(max_download),
         upload_slots=upload_slots or slots_for(min(speeds, default=None)),
         congestion=CongestionControl.parse(congestion_control),
+    )
+
+
+def parse_share(text: str) -> float:
+    """`20%` as it is typed: 0.2. InvalidInput."""
+    digits, percent, rest = text.partition("%")
+    if percent and not rest and digits.isascii() and digits.isdigit() and 1 <= int(digits) <= 100:
+        return int(digits) / 100
+    raise InvalidInput(
+        f"--bulk-share {text!r:.40} is no share of the time: write 1% to 100%, for example 20%"
     )

@@ -58,6 +58,9 @@ class NodeConfig:
     scrub_s: float = SCRUB_S_DEFAULT
     """In which all that is held is looked at once; 0: never."""
     bulk: BulkPath = UNBOUNDED
+    bulk_share: float = 1.0
+    """Of the time, for which each thread that stores or populates works while workers answer
+    requests."""
     memory: MemorySettings = MEMORY_DEFAULT
     allowed: AllowedUids = WHOEVER_CONNECTS
     """Whose processes may attach to which stages."""

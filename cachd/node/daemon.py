@@ -18,6 +18,7 @@ import aiohttp
 import structlog
 
 from cachd.cache.cache import Cache
+from cachd.cache.pace import Pace
 from cachd.control.authorities import Authorities
 from cachd.control.host_requests import SOCKET_NAME
 from cachd.control.limits import VERSIONS_HELD_MAX
@@ -143,6 +144,7 @@ class _Parts:
         authorities = Authorities(config.authority_url)
         self._reporter = Reporter(session, authorities, config.name.text, self._describe)
         self._flips = FlipTeller()
+        pace = Pace(config.bulk_share, lambda: self._host.answers_requests)
         self._host = ServingHost(
             config.run,
             grace_s=config.grace.default_s,
@@ -164,6 +166,7 @@ class _Parts:
             on_change=self._reporter.changed,
             clock=time.monotonic,
             rng=self._rng,
+            pace=pace,
         )
         self._claimants = Claimants(
             lambda: self._controller, self._host, config.grace, self._memory.age_s
@@ -188,7 +191,8 @@ class _Parts:
             policy=self._policy,
             memory=self._memory,
             make_room=self._room_for,
-            serving=lambda: self._host.has_workers,
+            serving=lambda: self._host.answers_requests,
+            pace=pace,
             on_change=self._reporter.changed,
         )
         versions = config.data.absolute() / "cache" / "versions"

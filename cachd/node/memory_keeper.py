@@ -25,6 +25,7 @@ import structlog
 
 from cachd import limits
 from cachd.cache.niceness import yield_to_others
+from cachd.cache.pace import UNPACED, Pace
 from cachd.control.reports import VersionInMemory
 from cachd.memory import admission, machine
 from cachd.memory.admission import InMemory, Room, Verdict
@@ -83,7 +84,9 @@ class MemoryKeeper:
         on_change: Callable[[], None],
         clock: Callable[[], float],
         rng: Random,
+        pace: Pace = UNPACED,
     ) -> None:
+        self._pace = pace
         self._settings = settings
         self._form = form
         self._lock = LockMemory.NEVER if form.unswappable else settings.lock
@@ -176,13 +179,13 @@ class MemoryKeeper:
     ) -> list[str]:
         """In a thread: all of an admitted version in memory, hashed on its way unless it is `fresh`
         from a fetch. The paths that are damaged, if any: then it is not held."""
-        placed = self._form.place(manifest, published, cancel)
+        placed = self._form.place(manifest, published, cancel, self._pace)
         if placed.damaged or cancel.is_set():
             return list(placed.damaged)
         held = Held(placed.folder, manifest)
         hashed = placed.adopted or not (fresh or placed.hashed)
         try:
-            filled = fill(held, manifest, cancel, lock=self._lock, hashed=hashed)
+            filled = fill(held, manifest, cancel, lock=self._lock, hashed=hashed, pace=self._pace)
         except BaseException:
             held.close()
             raise
@@ -381,6 +384,7 @@ class MemoryKeeper:
                 lock=self._lock,
                 hashed=True,
                 missing_only=not version.unlocked,
+                pace=self._pace,
             ),
         )
         version.unlocked = False

@@ -23,6 +23,7 @@ import structlog
 from cachd.cache.cache import Cache
 from cachd.cache.documents import Documents
 from cachd.cache.errors import CacheNoRoom
+from cachd.cache.pace import UNPACED, Pace
 from cachd.cache.salvage import salvage
 from cachd.control.limits import BRINGS_MAX
 from cachd.fetch.documents import fetch_documents
@@ -86,7 +87,7 @@ class _Job:
 
 
 class Residency:
-    """`peers` (of a model), `policy` and `serving` (whether workers are attached) are asked when
+    """`peers` (of a model), `policy` and `serving` (whether workers answer requests) are asked when
     needed, by any thread; `make_room` and `on_change` are called on the event loop."""
 
     def __init__(
@@ -104,6 +105,7 @@ class Residency:
         memory: MemoryKeeper,
         make_room: Callable[[Manifest], Coroutine[None, None, None]],
         serving: Callable[[], bool],
+        pace: Pace = UNPACED,
         on_change: Callable[[], None],
     ) -> None:
         self._cache = cache
@@ -118,6 +120,7 @@ class Residency:
         self._memory = memory
         self._make_room = make_room
         self._serving = serving
+        self._pace = pace
         self._on_change = on_change
         self._threads = ThreadPoolExecutor(BRINGS_MAX, "bring", bring_bulk_bytes)
         self._jobs: dict[Digest, _Job] = {}
@@ -354,7 +357,7 @@ class Residency:
         )
         fetcher = Fetcher(
             self._cache, origin, self._node, self._incarnation, settings,
-            offers=self._offers, zone=self._zone, bulk=self._bulk,
+            offers=self._offers, zone=self._zone, bulk=self._bulk, pace=self._pace,
         )  # fmt: skip
         locations = self._locations(manifest.digest, documents, job)
         arrival.count(_NOTHING, _NOTHING)

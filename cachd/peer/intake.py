@@ -1,8 +1,9 @@
-"""What one fetch receives through: the node's limit, and the event that ends its waiting; and how
-little a transfer may bring, where many share the link, and not be taken for dead.
+"""What one fetch receives through: the node's limit, the pace of what is stored, and the event that
+ends its waiting; and how little a transfer may bring, where many share the link, and not be taken
+for dead.
 
-Time that a receiver waits for its own limit says nothing of the sender, so it is told apart.
-Any thread may call.
+Time that a receiver waits for its own limit, or rests, says nothing of the sender, so it is told
+apart. Any thread may call.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ import time
 from collections.abc import Iterator
 
 from cachd import limits
+from cachd.cache.pace import UNPACED, Pace
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.errors import PeerUnreachable
 
 
 class Intake:
-    """`held_up_s`: when the limit last made bytes wait; 0 if it never did."""
+    """`held_up_s`: when the limit or the pace last made bytes wait; 0 if they never did."""
 
-    def __init__(self, bulk: BulkPath = UNBOUNDED, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        bulk: BulkPath = UNBOUNDED,
+        stopping: threading.Event | None = None,
+        pace: Pace = UNPACED,
+    ) -> None:
+        self._pace = pace
         self._limit = bulk.download
         self.congestion = bulk.congestion
         self._stopping = stopping or threading.Event()
@@ -43,6 +51,13 @@ class Intake:
         if waited_s:
             self.held_up_s = time.monotonic()
         return waited_s
+
+    def rest(self, worked_s: float) -> float:
+        """A piece was stored, which took so long; seconds for which the pace holds up the next."""
+        rested_s = self._pace.rest(worked_s)
+        if rested_s:
+            self.held_up_s = time.monotonic()
+        return rested_s
 
     def take_all(self, count: int) -> None:
         """The same for what comes in one piece: booked in steps, so that others take turns."""

@@ -195,6 +195,11 @@ class ServingHost:
     def has_workers(self) -> bool:
         return bool(self._connections)
 
+    @property
+    def answers_requests(self) -> bool:
+        """Workers are attached, and there is a version for some of them."""
+        return bool(self._connections) and bool(self._table.handles)
+
     def tell_waiting(self, model: str, stage: str, why: str) -> None:
         """Why this model@stage has no new target yet, in words; empty: nothing is wrong."""
         self._waiting[model, stage] = why

@@ -19,10 +19,12 @@ from cachd.cache.cache import Cache
 from cachd.cache.errors import CacheUnavailable
 from cachd.cache.layout import remove_tree
 from cachd.cache.libc import ReadOnlyMap
+from cachd.cache.pace import Pace
 from cachd.memory.fill import Filled, fill
 from cachd.memory.held import Held, Measured
 from cachd.memory.locking import LockMemory, lockable_bytes
 from registry_core.domain.manifest import Manifest
+from tests.cache.asked import Asked
 from tests.cache.in_memory import forget
 from tests.cache.versions import CHUNK, make_version, random_bytes
 from tests.cache.versions import fill as fetch
@@ -45,6 +47,19 @@ def bring(held: Held, manifest: Manifest, lock: LockMemory, *, missing: bool = F
 def locked_kb() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return int(status.split("VmLck:")[1].split()[0])
+
+
+def test_it_rests_after_each_chunk_while_requests_are_answered(tmp_path: Path) -> None:
+    manifest, folder = publish(tmp_path)
+    held, asked = Held(folder, manifest), Asked()
+    filled = fill(
+        held, manifest, threading.Event(), lock=LockMemory.NEVER, hashed=True,
+        pace=Pace(0.5, asked),
+    )  # fmt: skip
+    assert filled == Filled([])
+    assert held.measure(RNG).share == 1
+    assert asked.times == sum(len(file.chunks) for file in manifest.files)
+    held.close()
 
 
 def test_what_may_be_locked_is_and_does_not_leave(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ import pytest
 
 from cachd.cache.cache import Cache
 from cachd.cache.layout import remove_tree
+from cachd.cache.pace import Pace
 from cachd.memory.errors import TmpfsUnusable
 from cachd.memory.mounts import mount_of, unmount
 from cachd.memory.tmpfs import TmpfsForm
 from registry_core.domain.manifest import Manifest
+from tests.cache.asked import Asked
 from tests.cache.versions import CHUNK, fill, make_version
 
 MIB = 1 << 20
@@ -77,6 +79,18 @@ def test_a_version_is_copied_with_what_it_shares_once(cache: Cache, place: Path)
     assert list((place / "blobs").iterdir()) == []
     form.close(in_use=False)
     assert mount_of(place).place != place, "unmounted"
+
+
+@needs_root
+def test_copying_rests_after_each_chunk_while_requests_are_answered(
+    cache: Cache, place: Path
+) -> None:
+    manifest, published = publish(cache, b"own")
+    form, asked = mounted(place), Asked()
+    placed = form.place(manifest, published, threading.Event(), Pace(0.5, asked))
+    assert (placed.folder / "shared.bin").read_bytes() == SHARED
+    assert asked.times == sum(len(file.chunks) for file in manifest.files)
+    form.close(in_use=False)
 
 
 @needs_root

@@ -33,6 +33,8 @@ def cachd_node(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (("--max-upload", "100kbit"), "below 1mbit"),
         (("--max-download", "fast"), "800mbit"),
         (("--congestion-control", "best"), "tcp_available_congestion_control"),
+        (("--bulk-share", "0%"), "1% to 100%"),
+        (("--bulk-share", "0.2"), "1% to 100%"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(

@@ -1,0 +1,51 @@
+"""How much of the time bulk work goes on, while requests are answered beside it.
+
+Niceness decides who goes first where two want a processor; on a host of few processors that is not
+enough (ADR 23). So a thread that copies, hashes or populates rests after each piece, for as many
+times as long as the piece took: the busier disk and processors are, the longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from cachd import limits
+
+
+class Pace:
+    """Each thread works `share` of the time (above 0, at most 1), while `beside_requests` says so.
+    Any thread may call; one that holds what others need for their own pieces lets them wait."""
+
+    def __init__(
+        self, share: float = 1.0, beside_requests: Callable[[], bool] = lambda: True
+    ) -> None:
+        if not 0 < share <= 1:
+            raise ValueError(f"a share of the time is above 0 and at most 1, not {share}")
+        self._rest_per_work: Final = 1 / share - 1
+        self._beside_requests = beside_requests
+
+    @property
+    def rests(self) -> bool:
+        """Whether bulk work is to be slow now."""
+        return self._rest_per_work > 0 and self._beside_requests()
+
+    def rest(self, worked_s: float) -> float:
+        """After a piece that took so long; the seconds that went by."""
+        if not self.rests:
+            return 0.0
+        began_s = time.monotonic()
+        time.sleep(min(worked_s * self._rest_per_work, limits.BULK_REST_S_MAX))
+        return time.monotonic() - began_s
+
+    @contextmanager
+    def piece(self) -> Iterator[None]:
+        """A piece of work, and the rest after it; none after one that failed."""
+        began_s = time.monotonic()
+        yield
+        self.rest(time.monotonic() - began_s)
+
+
+UNPACED: Final = Pace()
