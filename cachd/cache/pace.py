@@ -1,8 +1,8 @@
 """How much of the time bulk work goes on, while requests are answered beside it.
 
 Niceness decides who goes first where two want a processor; on a host of few processors that is not
-enough (ADR 23). So a thread that copies, hashes or populates rests after each piece, for as many
-times as long as the piece took: the busier disk and processors are, the longer.
+always enough (ADR 23). So a thread that copies, hashes or populates can rest after each piece. The
+rest is a multiple of the time that the piece took: the busier disk and processors are, the longer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cachd import limits
 
 class Pace:
     """Each thread works `share` of the time (above 0, at most 1), while `beside_requests` says so.
-    Any thread may call; one that holds what others need for their own pieces lets them wait."""
+    Any thread may call. Who holds a lock while it rests lets others rest with it."""
 
     def __init__(
         self, share: float = 1.0, beside_requests: Callable[[], bool] = lambda: True
