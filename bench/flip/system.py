@@ -36,7 +36,7 @@ class System:
     folder: Path
     room: int
     workers: list[str]
-    bulk_share: str = "100%"
+    bulk_share: str
     url: str = ""
     references: References = field(default_factory=dict)
     in_force: dict[tuple[int, int], int] = field(default_factory=dict)

@@ -13,9 +13,11 @@ from pathlib import Path
 from blake3 import blake3
 
 from cachd.cache.cache import Cache
+from cachd.cache.pace import UNPACED, Pace
 from cachd.fetch.fetcher import Fetcher
 from cachd.fetch.report import FetchReport
 from cachd.fetch.settings import FetchSettings
+from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.server import PeerServer
 from registry_core.domain.identifiers import ChunkId, NodeId
@@ -94,10 +96,19 @@ class Node:
 
 
 @contextmanager
-def node(root: Path, origin: Origin | None, settings: FetchSettings = SETTINGS) -> Iterator[Node]:
+def node(
+    root: Path,
+    origin: Origin | None,
+    settings: FetchSettings = SETTINGS,
+    *,
+    bulk: BulkPath = UNBOUNDED,
+    pace: Pace = UNPACED,
+) -> Iterator[Node]:
     """A node named as its folder."""
-    with Cache.open(root) as cache, PeerServer(cache, incarnation=1) as server:
-        fetcher = Fetcher(cache, origin, NodeId(root.name), 1, settings, server.offers)
+    with Cache.open(root) as cache, PeerServer(cache, incarnation=1, bulk=bulk) as server:
+        fetcher = Fetcher(
+            cache, origin, NodeId(root.name), 1, settings, server.offers, bulk=bulk, pace=pace
+        )
         yield Node(root.name, cache, server, fetcher)
 
 

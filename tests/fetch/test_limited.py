@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cachd import limits
-from cachd.cache.cache import Cache
 from cachd.fetch.errors import FetchCancelled
-from cachd.fetch.fetcher import Fetcher
-from cachd.fetch.settings import FetchSettings
 from cachd.peer.bulk_path import BulkPath
 from cachd.peer.rate import Rate
-from cachd.peer.server import PeerServer
 from cachd.peer.throttle import Throttle
-from registry_core.domain.identifiers import NodeId
 from registry_core.origin.store import Origin
 from tests.cache.versions import fill, make_version, random_bytes
-from tests.fetch.rig import SETTINGS, Node, put_packs
+from tests.fetch.rig import SETTINGS, node, put_packs
 from tests.fetch.test_fetch import in_threads
 
 MIB = 1 << 20
@@ -32,18 +25,6 @@ MANIFEST, CHUNKS = make_version({"weights.bin": random_bytes(8 * MIB, 21)}, chun
 
 def limit(text: str) -> Throttle:
     return Throttle(Rate.parse(text))
-
-
-@contextmanager
-def node(
-    root: Path, origin: Origin | None, bulk: BulkPath, settings: FetchSettings = SETTINGS
-) -> Iterator[Node]:
-    with (
-        Cache.open(root) as cache,
-        PeerServer(cache, incarnation=1, bulk=bulk) as server,
-    ):
-        fetcher = Fetcher(cache, origin, NodeId(root.name), 1, settings, server.offers, bulk=bulk)
-        yield Node(root.name, cache, server, fetcher)
 
 
 @pytest.fixture
@@ -59,7 +40,7 @@ def keeps(seconds: float, rate: str, count: int = 8 * MIB) -> bool:
 
 def test_from_the_origin(tmp_path: Path, origin: Origin) -> None:
     places = put_packs(origin, MANIFEST, CHUNKS)
-    with node(tmp_path / "a", origin, BulkPath(download=limit("64mbit"))) as one:
+    with node(tmp_path / "a", origin, bulk=BulkPath(download=limit("64mbit"))) as one:
         report = one.fetch(MANIFEST, places)
     assert report.bytes_from_origin == 8 * MIB
     assert keeps(report.seconds, "64mbit")
@@ -70,8 +51,8 @@ def test_from_a_peer(tmp_path: Path, side: str) -> None:
     bulk = BulkPath(**{side: limit("64mbit")})
     giver, taker = (bulk, BulkPath()) if side == "upload" else (BulkPath(), bulk)
     with (
-        node(tmp_path / "seed", None, giver) as seed,
-        node(tmp_path / "b", None, taker) as other,
+        node(tmp_path / "seed", None, bulk=giver) as seed,
+        node(tmp_path / "b", None, bulk=taker) as other,
     ):
         fill(seed.cache, MANIFEST, CHUNKS)
         report = other.fetch(MANIFEST, {}, [seed.address])
@@ -86,8 +67,8 @@ def test_pushes_and_the_origin_share_the_download_limit(tmp_path: Path, origin: 
     places = put_packs(origin, manifest, chunks)
     limited = BulkPath(download=limit("8mbit"))
     with (
-        node(tmp_path / "a", origin, BulkPath()) as quick,
-        node(tmp_path / "b", origin, limited) as slow,
+        node(tmp_path / "a", origin) as quick,
+        node(tmp_path / "b", origin, bulk=limited) as slow,
     ):
         both = [quick.address, slow.address]
         reports = in_threads([partial(one.fetch, manifest, places, both) for one in (quick, slow)])
@@ -100,14 +81,14 @@ def test_what_its_own_limit_holds_up_is_no_standstill(tmp_path: Path, origin: Or
     """Four chunks at a time share the limit, so that the first is there after four seconds."""
     places = put_packs(origin, MANIFEST, CHUNKS)
     patience = dataclasses.replace(SETTINGS, claim_timeout_s=1.0, stall_timeout_s=1.5)
-    with node(tmp_path / "a", origin, BulkPath(download=limit("8mbit")), patience) as one:
+    with node(tmp_path / "a", origin, patience, bulk=BulkPath(download=limit("8mbit"))) as one:
         assert one.fetch(MANIFEST, places).bytes_from_origin == 8 * MIB
 
 
 def test_cancelling_does_not_wait_for_the_limit(tmp_path: Path, origin: Origin) -> None:
     places = put_packs(origin, MANIFEST, CHUNKS)
     cancel = threading.Event()
-    with node(tmp_path / "a", origin, BulkPath(download=limit("1mbit"))) as one:
+    with node(tmp_path / "a", origin, bulk=BulkPath(download=limit("1mbit"))) as one:
         timer = threading.Timer(0.3, cancel.set)
         timer.start()
         with pytest.raises(FetchCancelled):
