@@ -116,6 +116,7 @@ class Followers:
         with self._lock:
             if not self._stopping:
                 self._open[address] = peer
+                self._intake.followed = len(self._open)
                 return next(self._next_loop).add(FollowedPeer(peer, chunks))
         peer.close()
         return self._ended(address, PeerUnreachable("the fetch is being stopped"))
@@ -126,4 +127,5 @@ class Followers:
     def _ended(self, address: PeerAddress, error: Exception) -> None:
         with self._lock:
             self._open.pop(address, None)
+            self._intake.followed = len(self._open)
         self._mailbox.put(PeerSilent(address, error))

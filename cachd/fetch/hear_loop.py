@@ -193,7 +193,15 @@ class HearLoop:
             if silent_s > limits.RECEIVE_TIMEOUT_S:
                 raise PeerTooSlow(f"peer {peer.address} does not greet")
         elif peer.incoming is not None:
-            with peer.connection.exchange():
-                peer.connection.require_progress(peer.window, self._now_s, peer.incoming.filled)
+            self._require_progress(peer, peer.incoming)
         elif peer.parked is None and silent_s > limits.SILENCE_S_MAX:
             raise PeerTooSlow(f"peer {peer.address} has fallen silent")
+
+    def _require_progress(self, peer: FollowedPeer, chunk: IncomingChunk) -> None:
+        """What has come counts, not what the loop was woken for: over a slow link the rest of a
+        chunk may be on its way for longer than a transfer may bring nothing."""
+        self._receive(peer, chunk)
+        if peer.incoming is not None:
+            least = self._intake.least_pushed_bytes
+            with peer.connection.exchange():
+                peer.connection.require_progress(peer.window, self._now_s, chunk.filled, least)

@@ -154,7 +154,7 @@ class PeerConnection(PeerSocket):
                 filled += count
                 on_slice(filled)
                 window.held_up(take(count))
-            self.require_progress(window, time.monotonic(), filled)
+            self.require_progress(window, time.monotonic(), filled, self._intake.least_bytes)
 
     def _wait_for(self, count: int) -> None:
         """Until so many bytes are there, or the receive timeout."""

@@ -20,7 +20,8 @@ from cachd.peer.errors import PeerUnreachable
 
 
 class Intake:
-    """`held_up_s`: when the limit or the pace last made bytes wait; 0 if they never did."""
+    """`held_up_s`: when the limit or the pace last made bytes wait; 0 if they never did. `followed`:
+    how many peers may be pushing, each of them to as many."""
 
     def __init__(
         self,
@@ -33,14 +34,19 @@ class Intake:
         self.congestion = bulk.congestion
         self._stopping = stopping or threading.Event()
         self.held_up_s = 0.0
+        self.followed = 0
         self._lock = threading.Lock()  # guards _under_way
         self._under_way = 0
 
     @property
     def least_bytes(self) -> int:
-        """What each transfer must bring within limits.PROGRESS_WINDOW_S."""
-        few = limits.PROGRESS_TRANSFERS
-        return limits.PROGRESS_BYTES_MIN * few // max(few, self._under_way)
+        """What a transfer that was asked for must bring within limits.PROGRESS_WINDOW_S."""
+        return _share(self._under_way)
+
+    @property
+    def least_pushed_bytes(self) -> int:
+        """The same of a push, which shares the sender's link as well."""
+        return _share(max(self._under_way, self.followed))
 
     def step_bytes(self, most: int) -> int:
         return self._limit.step_bytes(most)
@@ -93,3 +99,8 @@ class Intake:
     def _count(self, more: int) -> None:
         with self._lock:
             self._under_way += more
+
+
+def _share(transfers: int) -> int:
+    few = limits.PROGRESS_TRANSFERS
+    return limits.PROGRESS_BYTES_MIN * few // max(few, transfers)

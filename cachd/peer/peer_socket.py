@@ -50,10 +50,13 @@ class PeerSocket:
             raise PeerUnreachable(f"peer {self.address} ended the connection")
         return count
 
-    def require_progress(self, window: ProgressWindow, now_s: float, filled: int) -> None:
-        """PeerTooSlow if a transfer, of which so many bytes are there, brings too little."""
+    def require_progress(
+        self, window: ProgressWindow, now_s: float, filled: int, least: int
+    ) -> None:
+        """PeerTooSlow if a transfer, of which so many bytes are there, brings less than `least`
+        bytes within a window."""
         brought = window.brought(now_s, filled)
-        if brought is not None and brought < self._intake.least_bytes:
+        if brought is not None and brought < least:
             raise PeerTooSlow(f"peer {self.address} sent {brought} bytes in {window.seconds:g} s")
 
     def wake_at(self, count: int) -> None:

@@ -218,6 +218,37 @@ def test_a_trickle_and_silence_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert "silent" in str(event.error)
 
 
+def test_what_has_come_counts_though_the_loop_was_not_woken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is woken for the rest of a chunk, which takes longer than a window over a slow link."""
+    monkeypatch.setattr(limits, "PROGRESS_WINDOW_S", 1.0)
+    monkeypatch.setattr(limits, "PROGRESS_BYTES_MIN", CHUNK // 16)
+    monkeypatch.setattr(hear_loop, "_LOOK_S", 0.05)
+    message = unit_message(0, PIECES[0])
+
+    def slowly(connection: socket.socket) -> None:
+        greet(connection)
+        read_request(connection)
+        for start in range(0, len(message), CHUNK // 12):
+            connection.sendall(message[start : start + CHUNK // 12])
+            time.sleep(0.2)  # this slowness is what is tested: 2.4 s for the chunk
+        connection.recv(1)
+
+    told = Told()
+    with scripted_peer(slowly) as slow, following(tmp_path / "c", told) as (_, followers):
+        followers.follow(slow)
+        assert told.next() == ChunkPushed(slow, 0)
+
+
+def test_a_push_may_be_as_slow_as_those_who_share_the_link_make_it() -> None:
+    intake = Intake()
+    assert intake.least_bytes == intake.least_pushed_bytes == limits.PROGRESS_BYTES_MIN
+    intake.followed = 31
+    assert intake.least_bytes == limits.PROGRESS_BYTES_MIN, "one that is asked has no more to do"
+    assert intake.least_pushed_bytes == limits.PROGRESS_BYTES_MIN * limits.PROGRESS_TRANSFERS // 31
+
+
 def test_who_does_not_answer_or_greet_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
