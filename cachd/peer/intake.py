@@ -20,8 +20,8 @@ from cachd.peer.errors import PeerUnreachable
 
 
 class Intake:
-    """`held_up_s`: when the limit or the pace last made bytes wait; 0 if they never did. `followed`:
-    how many peers may be pushing, each of them to as many."""
+    """`held_up_s`: when the limit or the pace last made bytes wait; 0 if they never did.
+    `followed`: how many peers may be pushing, each of them to as many."""
 
     def __init__(
         self,
