@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from cachd import limits
@@ -40,12 +40,17 @@ class Pace:
         time.sleep(min(worked_s * self._rest_per_work, limits.BULK_REST_S_MAX))
         return time.monotonic() - began_s
 
-    @contextmanager
-    def piece(self) -> Iterator[None]:
+    def piece(self) -> AbstractContextManager[None]:
         """A piece of work, and the rest after it; none after one that failed."""
-        began_s = time.monotonic()
-        yield
-        self.rest(time.monotonic() - began_s)
+        return followed_by(self.rest)
+
+
+@contextmanager
+def followed_by(rest: Callable[[float], float]) -> Iterator[None]:
+    """A piece of work, and then a `rest` that is told how many seconds it took."""
+    began_s = time.monotonic()
+    yield
+    rest(time.monotonic() - began_s)
 
 
 UNPACED: Final = Pace()

@@ -49,7 +49,6 @@ class Crew:
         self._origin = origin
         self._incarnation = incarnation
         self._niceness = niceness
-        self._pace = pace
         self._storing = threading.Semaphore(store_threads)
         self._chunks: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -145,11 +144,11 @@ class Crew:
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
             if attempt.source is Fixed.LOCAL:
-                with self._storing, self._pace.piece():
+                with self._storing, self._intake.piece():
                     self._copy(reader, attempt)
             else:
                 verified = reader.read(attempt, piece)
-                with self._storing, self._pace.piece():
+                with self._storing, self._intake.piece():
                     self._cache.store(verified)
         except Exception as error:  # handed to the coordinator, which judges it
             return ChunkFailed(attempt, error)

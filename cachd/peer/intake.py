@@ -12,9 +12,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from cachd import limits
-from cachd.cache.pace import UNPACED, Pace
+from cachd.cache.pace import UNPACED, Pace, followed_by
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.errors import PeerUnreachable
 
@@ -64,6 +65,10 @@ class Intake:
         if rested_s:
             self.held_up_s = time.monotonic()
         return rested_s
+
+    def piece(self) -> AbstractContextManager[None]:
+        """A piece is stored, and the rest after it; none after one that failed."""
+        return followed_by(self.rest)
 
     def take_all(self, count: int) -> None:
         """The same for what comes in one piece: booked in steps, so that others take turns."""

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cachd.cache.pace import Pace
+from cachd.peer.intake import Intake
 from registry_core.origin.store import Origin
 from tests.cache.asked import Asked
 from tests.cache.versions import fill, make_version, random_bytes
@@ -29,6 +30,15 @@ def test_from_the_origin(tmp_path: Path) -> None:
         one.fetch(MANIFEST, places)
         assert content(one) == FILES["weights.bin"]
     assert asked.times >= COUNT
+
+
+def test_a_rest_holds_up_what_comes_next() -> None:
+    """Which is then neither late nor at a standstill, whether it was asked for or pushed."""
+    for rests in (True, False):
+        intake = Intake(pace=Pace(0.5, lambda rests=rests: rests))
+        with intake.piece():
+            assert not intake.held_up_s
+        assert bool(intake.held_up_s) == rests
 
 
 def test_from_a_peer_and_from_files_that_are_here(tmp_path: Path) -> None:
