@@ -265,7 +265,7 @@ class Host:
             self._failed(attempt, PeerUnreachable("it is not wanted any more"))
             return
         length = attempt.wanted.chunk.length
-        flow = Flow(length, self.down, partial(self._came, attempt))
+        flow = Flow(length, self.down, partial(self._came, attempt, self.world.clock.now_s))
         if attempt.source is Fixed.ORIGIN:
             self.world.origin_bytes += length
             flow.link = self.world.link
@@ -282,10 +282,11 @@ class Host:
             self._flows[attempt] = flow
             host.up.send(flow)
 
-    def _came(self, attempt: Attempt) -> None:
+    def _came(self, attempt: Attempt, asked_s: float) -> None:
         del self._flows[attempt]
         self._busy -= 1
         now_s, number = self.world.clock.now_s, attempt.wanted.number
+        attempt.took_s = now_s - asked_s
         pusher = self.swarm.stored(attempt, now_s)
         if pusher is not None:
             host = self.world.hosts[pusher.node_id]

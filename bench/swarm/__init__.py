@@ -68,7 +68,8 @@ def _options(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--systems", type=lambda text: text.split(","), default=COMPARED)
     parser.add_argument("--congestion", default="cubic", help="TCP's, of all systems")
     last = parser.add_mutually_exclusive_group()
-    last.add_argument("--late", type=float, help="the last host starts so many seconds later")
+    last.add_argument("--early", type=float, help="the last host starts so many seconds sooner")
+    last.add_argument("--late", type=float, help="it starts so many seconds later")
     last.add_argument("--kill", type=float, help="it is killed after so many seconds")
     last.add_argument("--corrupt", action="store_true", help="it gives noise to who asks it")
     last.add_argument("--slow", help="the rate of its link")
@@ -96,7 +97,9 @@ def _once(system: System, source: Source, folder: Path, options: argparse.Namesp
         options.between or "",
         second_from=1 + options.nodes // 2,
     )
-    trouble = Trouble(options.late or 0.0, options.kill or 0.0, options.corrupt)
+    trouble = Trouble(
+        options.early or 0.0, options.late or 0.0, options.kill or 0.0, options.corrupt
+    )
     try:
         with Lab(options.nodes + 1, rates, options.congestion) as lab:
             return run_once(system, lab, source, folder, trouble)

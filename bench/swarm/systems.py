@@ -55,9 +55,10 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """With the last host: it starts, or is killed, so many seconds after the others started; or it
-    gives noise instead of what it is asked for."""
+    """With the last host: it starts so many seconds before the others, or after them, or is killed
+    so long after they started; or it gives noise instead of what it is asked for."""
 
+    early_s: float = 0.0
     late_s: float = 0.0
     killed_s: float = 0.0
     corrupt: bool = False
@@ -162,8 +163,8 @@ class Outcome:
 
 
 def run_once(system: System, lab: Lab, source: Source, folder: Path, trouble: Trouble) -> Outcome:
-    """One distribution. The seconds of a late host count from its own start; a host that is killed
-    or corrupt has none."""
+    """One distribution. The seconds of each host count from its own start; one that is killed or
+    corrupt has none."""
     with (
         _web_server(lab, source, folder),
         _programs(system, lab, source, folder, trouble) as programs,
@@ -204,10 +205,16 @@ def _start(
     programs: dict[int, subprocess.Popen[str]], last: int, trouble: Trouble
 ) -> dict[int, float]:
     """When each was told to begin."""
+    early_s = time.monotonic()
+    if trouble.early_s:
+        _tell(programs[last])
+        time.sleep(trouble.early_s)
     began_s = time.monotonic()
     starts = dict.fromkeys(programs, began_s)
+    if trouble.early_s:
+        starts[last] = early_s
     for host, program in programs.items():
-        if host != last or not trouble.late_s:
+        if host != last or not (trouble.early_s or trouble.late_s):
             _tell(program)
     if trouble.late_s:
         time.sleep(max(0.0, began_s + trouble.late_s - time.monotonic()))

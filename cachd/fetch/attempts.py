@@ -17,7 +17,8 @@ from registry_core.domain.packs import Location
 
 @dataclass(eq=False, slots=True)
 class Attempt:
-    """An assignment under way. Workers read it; `abandoned` tells one not to begin any more."""
+    """An assignment under way. Workers read it; `abandoned` tells one not to begin any more. They
+    note how many chunks the request for it asked for, `together`, and how long that took."""
 
     wanted: Wanted
     source: Source
@@ -25,6 +26,8 @@ class Attempt:
     location: Location | None
     began_s: float
     abandoned: bool = False
+    together: int = 1
+    took_s: float = 0.0
 
 
 class Attempts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Mapping, Sequence
 
 from cachd.cache.cache import Cache
@@ -129,25 +130,33 @@ class Crew:
     def _bring(self, reader: ChunkReader, run: Run) -> None:
         """Each attempt has a verdict of its own, also where one request brings several."""
         pieces: Sequence[memoryview | None] = [None] * len(run)
-        if len(run) > 1 and not self._stopping.is_set():
+        began_s = time.monotonic()
+        wanted = not (self._stopping.is_set() or all(attempt.abandoned for attempt in run))
+        if len(run) > 1 and wanted:
             try:
                 pieces = reader.read_run(run)
             except Exception as error:  # handed to the coordinator, which judges it
                 for attempt in run:
                     self.mailbox.put(ChunkFailed(attempt, error))
                 return
+        took_s = time.monotonic() - began_s
         for attempt, piece in zip(run, pieces, strict=True):
+            if piece is not None:
+                attempt.together, attempt.took_s = len(run), took_s
             self.mailbox.put(self._attempt(reader, attempt, piece))
 
     def _attempt(self, reader: ChunkReader, attempt: Attempt, piece: memoryview | None) -> Event:
-        if attempt.abandoned or self._stopping.is_set():
+        if (attempt.abandoned and piece is None) or self._stopping.is_set():
             return ChunkFailed(attempt, PeerUnreachable("not begun any more"))
         try:
             if attempt.source is Fixed.LOCAL:
                 with self._storing, self._intake.piece():
                     self._copy(reader, attempt)
             else:
+                began_s = time.monotonic()
                 verified = reader.read(attempt, piece)
+                if piece is None:
+                    attempt.took_s = time.monotonic() - began_s
                 with self._storing, self._intake.piece():
                     self._cache.store(verified)
         except Exception as error:  # handed to the coordinator, which judges it

@@ -163,6 +163,8 @@ class _Coordinator:
         self._waiting = False
         """Whether the last plan found nothing to do."""
         self._behind_in_pushing = False
+        self._claims_stale = False
+        """Whether some of what was told to be claimed will not come."""
         self._held: dict[NodeId, tuple[bytes, Mask]] = {}
         self._claimed: dict[NodeId, tuple[bytes, Numbers]] = {}
         """What peers said last that they hold and claim: mostly they say one of both again."""
@@ -221,11 +223,15 @@ class _Coordinator:
         self._plan_at_s = now_s + (PLAN_S if assignments else idle_s)
         attempts = [self._swarm.begin(assignment, now_s) for assignment in assignments]
         if attempts:
-            claims = pack(self._swarm.attempts.from_origin())
-            self._offers.claim(self._swarm.manifest.digest, claims)
+            self._tell_claims()
         for together in runs(attempts, view.origin_run):
             self._crew.fetch(together, self._swarm.threads)
         self._waiting = not self._swarm.attempts
+
+    def _tell_claims(self) -> None:
+        self._claims_stale = False
+        claims = pack(self._swarm.attempts.from_origin())
+        self._offers.claim(self._swarm.manifest.digest, claims)
 
     def _give_up_if_stuck(self, now_s: float) -> None:
         swarm = self._swarm
@@ -240,6 +246,8 @@ class _Coordinator:
         self._crew.mailbox.news_s = self._swarm.news_s
         for event in self._crew.mailbox.take(TICK_S if self._swarm.attempts else _WAITING_TICK_S):
             self._take(event)
+        if self._claims_stale:
+            self._tell_claims()
 
     def _take(self, event: Event) -> None:
         now_s, swarm = time.monotonic(), self._swarm
@@ -255,6 +263,7 @@ class _Coordinator:
                 self._plan_if_idling(now_s)
             case ChunkFailed(attempt, error):
                 judge(swarm, attempt, error, now_s)
+                self._claims_stale |= attempt.source is Fixed.ORIGIN
                 if isinstance(error, PeerBusy):  # who else holds it is likely to be busy too
                     self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
                 else:

@@ -154,6 +154,8 @@ class Swarm:
             self._note_held(held, now_s, before=peer.state in _SILENT)
             whole = np.count_nonzero(held) == len(held)
             peer.progressed_s = now_s
+            if peer.state in _SILENT:
+                self.abandon(Fixed.ORIGIN)  # what has not been asked for yet is for all to share
             peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
 
@@ -194,7 +196,7 @@ class Swarm:
         state.failures = state.busy = 0
         self._late.took(now_s - attempt.began_s)
         if attempt.source is Fixed.ORIGIN:
-            self.origin_pace.gave()
+            self.origin_pace.gave(attempt.together, attempt.took_s)
             self._patience.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
         pusher = self.pushes.came(None, attempt.wanted.number, now_s)
@@ -305,12 +307,14 @@ class Swarm:
 
     def _origin_run(self, now_s: float) -> int:
         """How many neighbours in a pack to ask the origin for in one request: several where nobody
-        waits for one of them to be passed on, chunks are small, and the origin keeps up."""
+        waits for one of them to be passed on, chunks are small, and the origin keeps up; not many
+        at first where somebody may come who does."""
         alone = not self.peers.others and self.peers.all_are(PeerState.WITHOUT)
         starting = self.peers and now_s - self.began_s < self.settings.expected_s
         if not alone or starting or self.origin_pace.slowed:
             return 1
-        return max(1, limits.ORIGIN_RUN_BYTES // self._chunk_bytes)
+        most = max(1, limits.ORIGIN_RUN_BYTES // self._chunk_bytes)
+        return min(most, self.origin_pace.run) if self.peers else most
 
     def _origin_slots(self, run: int) -> int:
         """For whole requests."""

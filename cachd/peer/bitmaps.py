@@ -27,6 +27,12 @@ def adds(bitmap: bytes, before: bytes) -> bool:
     return bool(int.from_bytes(bitmap, "little") & ~int.from_bytes(before, "little"))
 
 
+def union(one: bytes, other: bytes) -> bytes:
+    """Both are of one version."""
+    both = int.from_bytes(one, "little") | int.from_bytes(other, "little")
+    return both.to_bytes(len(one), "little")
+
+
 def unpack(bitmap: bytes, count: int) -> Mask:
     """Of `count` chunks."""
     size = (count + 7) // 8

@@ -1,9 +1,9 @@
 """What one follower of a version is sent: maps when they change, and pushed chunks.
 
 Nothing here waits: what does not go at once goes on when the connection takes more. Belongs to the
-thread of the `FeedLoop`. A chunk is pushed once, in the order in which the chunks came, from the
-first one on, so that who comes late gets all that this node brought into the region; what the
-follower has told to hold is passed over. One follower that is slow delays nobody else.
+thread of the `FeedLoop`. A chunk is pushed once, in the order in which the chunks came. Who comes
+late gets the last few of those before as well; what the follower has told to hold is passed over.
+One follower that is slow delays nobody else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
-from cachd.peer.bitmaps import adds, bit, set_bit
+from cachd.peer.bitmaps import adds, bit, set_bit, union
 from cachd.peer.offers import Offers
 from cachd.peer.protocol import Held, Malformed, Status
 from cachd.peer.traffic import Traffic
@@ -175,8 +175,8 @@ class Feed:
         return held, bytes(promised)
 
     def _queue_maps(self, now_s: float) -> None:
-        """If they changed: new promises at once, all else now and then. That a promise was kept the
-        follower knows by the chunk itself."""
+        """If they changed: promises made or broken at once, all else now and then. That one was
+        kept the follower knows by the chunk itself."""
         if now_s < self._maps_at_s and self._offers.changes(self._digest) == self._changes_seen:
             return
         self._changes_seen = self._offers.changes(self._digest)
@@ -184,14 +184,20 @@ class Feed:
         if maps is None or maps == self._sent:
             return
         self._changed_at_s = now_s
-        urgent = self._sent is None or adds(maps[1], self._sent[1])
-        if urgent or now_s >= self._maps_at_s:
+        if now_s >= self._maps_at_s or self._urgent(*maps):
             both = maps[0] + maps[1]
             self._queue(protocol.encode_response_header(Status.MAPS, len(both)) + both)
             self._sent, self._sent_at_s = maps, now_s
             for_huge_maps_s = 2 * len(maps[0]) / limits.MAPS_BYTES_PER_S
             interval_s = max(self._offers.maps_interval_s(self._digest), for_huge_maps_s)
             self._maps_at_s = now_s + interval_s
+
+    def _urgent(self, held: bytes, promised: bytes) -> bool:
+        """Something is promised, or will not come after all: others may wait for it, or do not."""
+        if self._sent is None:
+            return True
+        promised_before = self._sent[1]
+        return adds(promised, promised_before) or adds(promised_before, union(held, promised))
 
     def _begin_push(self, now_s: float) -> bool:
         """With the next chunk that the follower lacks, if the limit has room for it; False if there

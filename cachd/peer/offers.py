@@ -29,6 +29,12 @@ class _Version:
     push_time: UsualTime = field(default_factory=UsualTime)
     changes: int = 0
 
+    def place(self, follower: object) -> int:
+        """How many of the pushes are done for it, or left to be asked for because it came late: to
+        push to many what a node brought alone takes as many times as long."""
+        first = max(0, len(self.pushes) - limits.REPLAYED_CHUNKS)
+        return self.places.setdefault(follower, first)
+
 
 class Offers:
     """Of one node. Chunks go by their number among the version's distinct chunks."""
@@ -80,12 +86,12 @@ class Offers:
 
     def next_push(self, digest: Digest, follower: object) -> int | None:
         """The chunk that a follower is to be sent next, if there is any; then say `sent`. A new
-        follower begins with the first. Ends with `unfollow`."""
+        follower begins with one of the last few. Ends with `unfollow`."""
         with self._lock:
             version = self._versions.get(digest)
             if version is None:
                 return None
-            place = version.places.setdefault(follower, 0)
+            place = version.place(follower)
             if place == len(version.pushes):
                 return None
             version.began_s.setdefault(follower, self._clock())
@@ -104,7 +110,7 @@ class Offers:
             version = self._versions.get(digest)
             if version is None:
                 return b"", ()
-            return version.claims, version.pushes[version.places.setdefault(follower, 0) :]
+            return version.claims, version.pushes[version.place(follower) :]
 
     def sent(self, digest: Digest, follower: object, *, needed: bool = True) -> None:
         """What `next_push` gave has been sent, or was not needed."""

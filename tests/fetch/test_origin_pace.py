@@ -43,11 +43,32 @@ def test_it_halves_and_climbs_by_one_for_each_round() -> None:
     pace.slow_down(in_flight=8)
     assert pace.at_once == 4
     for _ in range(5):  # a round of four, and the fraction that was lost
-        pace.gave()
+        pace.gave(1, 0.0)
     assert pace.at_once == 5
     for _ in range(100):
-        pace.gave()
+        pace.gave(1, 0.0)
     assert pace.at_once == 8, "never more than the plan would ask for"
+
+
+def test_a_run_grows_while_it_takes_hardly_longer_than_one() -> None:
+    """The origin answers after 0.2 s, and gives 50 chunks a second from then on."""
+    pace = OriginPace(4)
+    for together in (1, 1, 2, 4):
+        pace.gave(together, 0.2 + together / 50)
+        assert pace.run == 2 * together, "one chunk alone costs as much as several"
+    pace.gave(8, 0.2 + 8 / 50)
+    assert pace.run == 4, "eight take longer than others may be made to wait"
+    pace.gave(4, 0.2 + 4 / 50)
+    assert pace.run == 8
+
+
+def test_over_a_slow_link_chunks_are_asked_for_one_by_one() -> None:
+    """Four at once share it."""
+    pace = OriginPace(4)
+    pace.gave(1, 0.08)
+    for _ in range(8):
+        pace.gave(1, 4 * 0.08)
+        assert pace.run == 1
 
 
 def test_it_halves_what_was_asked_for_and_ends_at_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from cachd.fetch.attempts import Attempt
 from cachd.fetch.errors import FetchFailed
 from cachd.fetch.runs import runs, whole_of
 from cachd.fetch.view import Fixed
+from cachd.peer.bulk_path import BulkPath
+from cachd.peer.throttle import Throttle
 from registry_core.domain.packs import Location, PackName
 from registry_core.origin.store import Origin
 from tests.cache.versions import make_version, random_bytes
-from tests.fetch.rig import node, nodes, pack_file, put_packs
+from tests.fetch.rig import Node, node, nodes, pack_file, put_packs
 from tests.fetch.test_fetch import in_threads
 from tests.fetch.test_origin_pace import Capacity, serving
 from tests.fetch.test_plan import wanted
+from tests.peer.rig import wait_until
 
 CHUNK = 64 * 1024
 RUN = limits.ORIGIN_RUN_BYTES // CHUNK
@@ -68,6 +72,31 @@ def test_in_a_region_chunks_are_asked_for_one_by_one(tmp_path: Path, root: Path)
     print(f"{copies:.2f} copies, {capacity.served} requests")
     assert capacity.served >= COUNT
     assert copies < 1.3
+
+
+def test_who_began_alone_shares_with_who_joins(tmp_path: Path, root: Path) -> None:
+    """Hosts are told of a version one after the other. Over its own link alone a node needs four
+    seconds; the other begins when it has a quarter, long after all were taken to begin."""
+    origin = Origin.open(root.as_uri())
+    places = put_packs(origin, MANIFEST, CHUNKS)
+    with (
+        node(tmp_path / "a", origin, bulk=BulkPath(download=Throttle.parse("40mbit"))) as first,
+        node(tmp_path / "b", origin, bulk=BulkPath(download=Throttle.parse("40mbit"))) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        both = [first.address, second.address]
+        alone = pool.submit(first.fetch, MANIFEST, places, both)
+        wait_until(lambda: held(first) >= COUNT // 4, "a quarter")
+        joined = second.fetch(MANIFEST, places, both)
+        reports = [alone.result(), joined]
+    brought = [report.bytes_from_origin / (COUNT * CHUNK) for report in reports]
+    print(f"of the origin's bytes: {brought[0]:.2f} and {brought[1]:.2f}")
+    assert min(brought) > 0.25
+    assert sum(brought) < 1.2
+
+
+def held(one: Node) -> int:
+    return int.from_bytes(one.cache.have(MANIFEST.digest) or b"").bit_count()
 
 
 def test_one_bad_chunk_of_a_run_is_the_only_one_refused(tmp_path: Path, root: Path) -> None:

@@ -91,3 +91,15 @@ def test_what_is_usual_follows_what_is_seen() -> None:
     for _ in range(60):
         usual.took(1.0)
     assert 1.0 <= usual.most_s < 1.05
+
+
+def test_who_comes_late_is_pushed_the_last_few() -> None:
+    """What a node brought while it was alone, it would push to each of many for long."""
+    followers = Followers("a")
+    count = limits.REPLAYED_CHUNKS + 5
+    for number in range(count):
+        followers.offers.push(VERSION, number)
+    assert followers.offers.promised(VERSION, "a")[1] == list(range(count))
+    assert followers.offers.promised(VERSION, "late")[1] == list(range(5, count))
+    assert followers.offers.next_push(VERSION, "late") == 5
+    assert followers.backlog == count, "it is as far as it need be"

@@ -105,6 +105,24 @@ def test_a_version_is_offered_while_it_is_filled(server: PeerServer, cache: Cach
         assert get(other, missing[8]) == chunks[missing[8].id], "the connection goes on"
 
 
+def test_a_promise_that_will_not_be_kept_is_taken_back_at_once(
+    server: PeerServer, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or followers would wait for the chunk. All else can wait for the next maps."""
+    monkeypatch.setattr(limits, "MAPS_INTERVAL_S", 3600.0)
+    manifest, chunks = make_version({"new.bin": random_bytes(9 * CHUNK, 8)})
+    missing = cache.begin(manifest).missing
+    with following(address(server.port), manifest.digest, 9) as follower:
+        assert follower.hear() == Quiet(known=True)
+        assert follower.hear() == Maps(b"\0\0", b"\0\0")
+        server.offers.claim(manifest.digest, b"\x06\x01")
+        assert follower.hear() == Maps(b"\0\0", b"\x06\x01")
+        cache.store(verify(missing[8], chunks[missing[8].id]))
+        server.offers.claim(manifest.digest, b"\x06\0")  # that one is kept: no news
+        server.offers.claim(manifest.digest, b"\x04\0")
+        assert follower.hear() == Maps(b"\0\x01", b"\x04\0")
+
+
 def test_what_came_from_the_origin_is_pushed_to_every_follower(
     server: PeerServer, cache: Cache
 ) -> None:
@@ -118,7 +136,7 @@ def test_what_came_from_the_origin_is_pushed_to_every_follower(
         expected = {number: chunks[missing[number].id] for number in (3, 8)}
         assert early.hear_units(2) == expected
         with following(address(server.port), manifest.digest, 9) as late:
-            assert late.hear_units(2) == expected, "who comes late gets all of it"
+            assert late.hear_units(2) == expected, "who comes late gets it as well"
         with following(address(server.port), manifest.digest, 9, b"\x08") as resumed:
             assert resumed.hear_units(1) == {8: expected[8]}, "but not what it holds"
     wait_until(lambda: server.connections == 0, "noticing that the followers have gone")
