@@ -154,8 +154,8 @@ class Swarm:
             self._note_held(held, now_s, before=peer.state in _SILENT)
             whole = np.count_nonzero(held) == len(held)
             peer.progressed_s = now_s
-            if peer.state in _SILENT:
-                self.abandon(Fixed.ORIGIN)  # what has not been asked for yet is for all to share
+            if peer.state in _SILENT and self.fixed[Fixed.ORIGIN].in_flight > self.threads:
+                self.abandon(Fixed.ORIGIN)  # what waits for a thread is for all to share
             peer.state = PeerState.COMPLETE if whole else PeerState.FILLING
         peer.held, peer.claimed = held, claimed
 
