@@ -205,16 +205,15 @@ def _start(
     programs: dict[int, subprocess.Popen[str]], last: int, trouble: Trouble
 ) -> dict[int, float]:
     """When each was told to begin."""
-    early_s = time.monotonic()
+    starts = {}
     if trouble.early_s:
+        starts[last] = time.monotonic()
         _tell(programs[last])
         time.sleep(trouble.early_s)
     began_s = time.monotonic()
-    starts = dict.fromkeys(programs, began_s)
-    if trouble.early_s:
-        starts[last] = early_s
     for host, program in programs.items():
-        if host != last or not (trouble.early_s or trouble.late_s):
+        if host not in starts and (host != last or not trouble.late_s):
+            starts[host] = began_s
             _tell(program)
     if trouble.late_s:
         time.sleep(max(0.0, began_s + trouble.late_s - time.monotonic()))

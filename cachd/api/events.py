@@ -146,7 +146,8 @@ class EventsApi:
         batch = await self._read(wanted, after, limit)
         if batch.next == after:
             try:
-                await asyncio.wait_for(self._watch.wait(seen), within_s)
+                async with asyncio.timeout(within_s):
+                    await self._watch.wait(seen)
             except TimeoutError:
                 return batch
         return batch

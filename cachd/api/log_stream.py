@@ -98,7 +98,8 @@ async def stream_log(
             if not follow:
                 break
             with suppress(TimeoutError):
-                await asyncio.wait_for(watch.wait(seen), STREAM_HEARTBEAT_S)
+                async with asyncio.timeout(STREAM_HEARTBEAT_S):
+                    await watch.wait(seen)
         await response.write_eof()
     except ConnectionResetError:
         pass  # the reader has gone; it asks again from where it was

@@ -187,7 +187,8 @@ class Authority:
         while True:
             seen = self._watch.count
             try:
-                await asyncio.wait_for(self._watch.wait(seen), CHECKPOINT_IDLE_S)
+                async with asyncio.timeout(CHECKPOINT_IDLE_S):
+                    await self._watch.wait(seen)
             except TimeoutError:
                 try:
                     await asyncio.to_thread(self._ledger.refresh_checkpoint)

@@ -61,7 +61,8 @@ class Reporter:
         while True:
             await self._report()
             try:
-                await asyncio.wait_for(self._changed.wait(), REPORT_INTERVAL_S)
+                async with asyncio.timeout(REPORT_INTERVAL_S):
+                    await self._changed.wait()
                 await asyncio.sleep(REPORT_DEBOUNCE_S)
             except TimeoutError:
                 pass

@@ -93,7 +93,8 @@ class Repositories:
             plans = [(place.folder, plan(standing, place.stage.text)) for place in self._places]
             await asyncio.to_thread(self._apply, plans)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):
+                    await self._changed.wait()
 
     def _apply(self, plans: list[tuple[Path, Plan]]) -> None:
         """In a thread. What cannot be done now is tried again at the next look."""

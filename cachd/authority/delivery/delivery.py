@@ -97,7 +97,8 @@ class Delivery:
                     if not self._lease.held:
                         await self._stop(list(self._tasks))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._poked.wait(), pause_s)
+                    async with asyncio.timeout(pause_s):
+                        await self._poked.wait()
         finally:
             await self._stop(list(self._tasks))
             with contextlib.suppress(RegistryError):
