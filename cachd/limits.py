@@ -96,6 +96,7 @@ ENDGAME_CHUNKS = 8  # lacking at most, where those that are late are asked of a 
 HELP_CHUNKS_MIN = 3  # that a node is behind by, before another takes one of its share
 NEWS_S_PER_NODE, NEWS_S_MAX = 0.0006, 0.02  # for which what peers tell is taken together
 REPLAYED_CHUNKS = 48  # pushed before a follower came, and to it as well
+SLOW_BY_CHUNKS = 2  # behind the middle follower: jitter, where all are as fast, is less
 PUSH_STANDSTILL_S = 3.0  # not kept step with is whose chunk takes longer, and unusually long
 HEAR_LOOPS = 2  # threads that take what peers push: one verifies about 8 Gbit/s
 PUSHES_AT_ONCE = 64  # chunks coming in by push that have a buffer each; others wait

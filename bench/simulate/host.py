@@ -46,6 +46,8 @@ class World:
     """Hosts that are neither dead nor done."""
     link: Downlink | None = None
     hosts: dict[NodeId, Host] = field(default_factory=dict)
+    awaiting: dict[NodeId, list[Host]] = field(default_factory=dict)
+    """By host that has yet to begin: who follows it."""
     origin_bytes: int = 0
 
 
@@ -96,7 +98,9 @@ class Host:
         self.offers.begin(self.digest)
         self.swarm.set_peers(roster, self.world.clock.now_s)
         for node in self.swarm.peers:
-            self._soon(partial(self._follow, node), 3)  # TCP, hellos, the request
+            self._soon(partial(self.follow, node), 3)  # TCP, hellos, the request
+        for follower in self.world.awaiting.pop(self.node, ()):
+            self._soon(partial(follower.follow, self.node))
         self._plan_soon()
 
     def die(self) -> None:
@@ -124,13 +128,18 @@ class Host:
 
     # Following, and being followed
 
-    def _follow(self, node: NodeId) -> None:
+    def follow(self, node: NodeId) -> None:
         host = self.world.hosts.get(node)
-        if host is None or host.dead:
+        if host is not None and host.dead:
             self.lost(node)
             return
         self.swarm.peers[node].following = True
-        host.followed_by(self, self._held.copy())
+        if host is not None:
+            host.followed_by(self, self._held.copy())
+            return
+        self.world.awaiting.setdefault(node, []).append(self)
+        self.swarm.seen(node, 1, None, self.world.clock.now_s)
+        self._plan_soon()
 
     def followed_by(self, follower: Host, held: Mask) -> None:
         self.feeds[follower.node] = feed = Feed(follower, held)
@@ -242,12 +251,15 @@ class Host:
         attempts = [self.swarm.begin(assignment, now_s) for assignment in assignments]
         self._queue.extend(attempts)
         if any(attempt.source is Fixed.ORIGIN for attempt in attempts):
-            self._claimed = np.flatnonzero(self.swarm.attempts.from_origin())
-            self._tell_all()
+            self._claim()
         self._work()
         if not assignments:
             self._plan_at_s = now_s + _IDLE_S
         self._plan_soon()
+
+    def _claim(self) -> None:
+        self._claimed = np.flatnonzero(self.swarm.attempts.from_origin())
+        self._tell_all()
 
     # Asking
 
@@ -317,6 +329,8 @@ class Host:
             self.world.hosts[attempt.source].uploading -= 1  # type: ignore[index]
         self._busy -= 1
         judge(self.swarm, attempt, error, self.world.clock.now_s)
+        if attempt.source is Fixed.ORIGIN:
+            self._claim()
         self._again(busy=isinstance(error, PeerBusy))
 
     def _again(self, *, busy: bool = False) -> None:

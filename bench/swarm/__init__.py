@@ -48,7 +48,7 @@ def run(args: list[str]) -> dict[str, Any]:
         source = make_source(folder / "source", options.size)
         for repeat in range(options.repeats):
             for system in rng.sample(systems, len(systems)):
-                outcome = _once(system, source, folder / "run", options)
+                outcome = _once(system, source, folder / "run", options, options.seed + repeat)
                 outcomes[system.name].append(outcome)
                 _progress(f"{repeat + 1}/{options.repeats}", system.name, outcome, options)
     finally:
@@ -70,9 +70,11 @@ def _options(args: list[str]) -> argparse.Namespace:
     last = parser.add_mutually_exclusive_group()
     last.add_argument("--early", type=float, help="the last host starts so many seconds sooner")
     last.add_argument("--late", type=float, help="it starts so many seconds later")
+    last.add_argument("--spread", type=float, help="each starts at some moment of so many seconds")
     last.add_argument("--kill", type=float, help="it is killed after so many seconds")
     last.add_argument("--corrupt", action="store_true", help="it gives noise to who asks it")
     last.add_argument("--slow", help="the rate of its link")
+    parser.add_argument("--slow-hosts", type=int, default=1, help="how many of the last have it")
     parser.add_argument(
         "--between", help="the rate of the link to a second region, where half of the hosts are"
     )
@@ -82,23 +84,32 @@ def _options(args: list[str]) -> argparse.Namespace:
     unknown = set(options.systems) - SYSTEMS.keys()
     if unknown or options.nodes < 1 or options.repeats < 1:
         parser.error(f"at least one node and repeat; systems are {', '.join(SYSTEMS)}")
+    if not 1 <= options.slow_hosts <= options.nodes:
+        parser.error("--slow-hosts is at least one, and no more than there are nodes")
     if (options.kill or options.corrupt) and options.nodes < 2:
         parser.error("--kill and --corrupt need a second node, which brings the file")
     options.rate = bits(options.rate_text)
     return options
 
 
-def _once(system: System, source: Source, folder: Path, options: argparse.Namespace) -> Outcome:
+def _once(
+    system: System, source: Source, folder: Path, options: argparse.Namespace, seed: int
+) -> Outcome:
     folder.mkdir()
     rates = Rates(
         options.rate_text,
         options.slow or "",
-        frozenset([options.nodes] if options.slow else []),
+        frozenset(range(options.nodes + 1)[-options.slow_hosts :] if options.slow else []),
         options.between or "",
         second_from=1 + options.nodes // 2,
     )
     trouble = Trouble(
-        options.early or 0.0, options.late or 0.0, options.kill or 0.0, options.corrupt
+        early_s=options.early or 0.0,
+        late_s=options.late or 0.0,
+        spread_s=options.spread or 0.0,
+        seed=seed,
+        killed_s=options.kill or 0.0,
+        corrupt=options.corrupt,
     )
     try:
         with Lab(options.nodes + 1, rates, options.congestion) as lab:

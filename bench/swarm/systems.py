@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,22 @@ class System:
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """With the last host: it starts so many seconds before the others, or after them, or is killed
-    so long after they started; or it gives noise instead of what it is asked for."""
+    so long after the first started; or it gives noise instead of what it is asked for. Or with all:
+    each starts at some moment within `spread_s`, by the dice of `seed`."""
 
     early_s: float = 0.0
     late_s: float = 0.0
+    spread_s: float = 0.0
+    seed: int = 0
     killed_s: float = 0.0
     corrupt: bool = False
+
+    def delays_s(self, hosts: Sequence[int], last: int) -> dict[int, float]:
+        """From the first start to each one's; a seed on the origin's host is there from it on."""
+        rng = random.Random(self.seed)
+        delays = {host: self.early_s + rng.uniform(0.0, self.spread_s) for host in hosts}
+        delays[last] += self.late_s - self.early_s
+        return delays | {0: 0.0} if 0 in delays else delays
 
 
 def _cachd(
@@ -205,20 +216,12 @@ def _start(
     programs: dict[int, subprocess.Popen[str]], last: int, trouble: Trouble
 ) -> dict[int, float]:
     """When each was told to begin."""
-    starts = {}
-    if trouble.early_s:
-        starts[last] = time.monotonic()
-        _tell(programs[last])
-        time.sleep(trouble.early_s)
-    began_s = time.monotonic()
-    for host, program in programs.items():
-        if host not in starts and (host != last or not trouble.late_s):
-            starts[host] = began_s
-            _tell(program)
-    if trouble.late_s:
-        time.sleep(max(0.0, began_s + trouble.late_s - time.monotonic()))
-        starts[last] = time.monotonic()
-        _tell(programs[last])
+    starts, began_s = {}, time.monotonic()
+    delays_s = trouble.delays_s(list(programs), last)
+    for host in sorted(delays_s, key=delays_s.__getitem__):
+        time.sleep(max(0.0, began_s + delays_s[host] - time.monotonic()))
+        starts[host] = time.monotonic()
+        _tell(programs[host])
     if trouble.killed_s:
         time.sleep(max(0.0, began_s + trouble.killed_s - time.monotonic()))
         os.killpg(programs[last].pid, signal.SIGKILL)

@@ -20,6 +20,7 @@ import re
 import shutil
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cachd.cache.errors import NOT_THERE
@@ -31,41 +32,41 @@ FILE_MODE = 0o444
 FOLDER_MODE = 0o555
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """The paths of a cache."""
 
     root: Path
 
-    @property
+    @cached_property
     def blobs(self) -> Path:
         return self.root / "blobs"
 
-    @property
+    @cached_property
     def partials(self) -> Path:
         return self.root / "partial"
 
-    @property
+    @cached_property
     def documents(self) -> Path:
         return self.root / "documents"
 
-    @property
+    @cached_property
     def versions(self) -> Path:
         return self.root / "versions"
 
-    @property
+    @cached_property
     def condemned(self) -> Path:
         return self.root / "condemned"
 
-    @property
+    @cached_property
     def tmp(self) -> Path:
         return self.root / "tmp"
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         return self.root / "lock"
 
-    @property
+    @cached_property
     def folders(self) -> tuple[Path, ...]:
         """All of them, the outermost first."""
         return (

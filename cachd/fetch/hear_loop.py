@@ -24,6 +24,8 @@ from cachd.peer.progress_window import ProgressWindow
 
 _LOOK_S = 0.5
 """Between two looks for those that are too slow."""
+_TAKE_S = 2.0
+"""After which what has come of a chunk is taken, so that the peer is seen to move."""
 _PARKED_LOOK_S = 0.02
 _ROUND_S_MAX = 1.0
 """What a round takes longer was this node's own doing, and is not held against peers."""
@@ -37,7 +39,7 @@ class FollowedPeer:
         self.address = connection.address
         self.descriptor = connection.fileno()
         self.hearing = Hearing(connection, chunks)
-        self.heard_s = 0.0
+        self.heard_s = self.taken_s = 0.0
         self.parked: Unit | None = None
         self.incoming: IncomingChunk | None = None
         self.window = ProgressWindow(limits.PROGRESS_WINDOW_S, 0.0)
@@ -158,6 +160,7 @@ class HearLoop:
     def _begin(self, peer: FollowedPeer, unit: Unit) -> bool:
         peer.incoming = self._incoming.begin(unit, peer.address)
         peer.window = ProgressWindow(limits.PROGRESS_WINDOW_S, self._now_s)
+        peer.taken_s = self._now_s
         return peer.incoming is not None
 
     def _unpark(self, peer: FollowedPeer) -> None:
@@ -170,6 +173,7 @@ class HearLoop:
     def _receive(self, peer: FollowedPeer, chunk: IncomingChunk) -> None:
         with peer.connection.exchange():
             count = peer.connection.receive_now(chunk.rest(self._step))
+        peer.taken_s = self._now_s
         if count:
             self._read_s += self._intake.take(count)  # its own limit's time is nobody's fault
         began_s = time.monotonic()
@@ -200,8 +204,10 @@ class HearLoop:
     def _require_progress(self, peer: FollowedPeer, chunk: IncomingChunk) -> None:
         """What has come counts, not what the loop was woken for: over a slow link the rest of a
         chunk may be on its way for longer than a transfer may bring nothing."""
-        self._receive(peer, chunk)
-        if peer.incoming is not None:
+        judged = peer.window.ended(self._now_s)
+        if judged or self._now_s - peer.taken_s >= _TAKE_S:
+            self._receive(peer, chunk)
+        if judged and peer.incoming is not None:
             least = self._intake.least_pushed_bytes
             with peer.connection.exchange():
                 peer.connection.require_progress(peer.window, self._now_s, chunk.filled, least)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cachd import limits
+from cachd.peer.bitmaps import bit
 from cachd.peer.usual import UsualTime
 from registry_core.domain.identifiers import Digest
 
@@ -55,11 +56,12 @@ class Offers:
                 self._tell(version)
 
     def push(self, digest: Digest, number: int) -> None:
-        """This chunk came from the origin and is in the cache: followers should have it."""
+        """This chunk came from the origin and is in the cache: followers should have it. To
+        them it is no news where it was claimed: it is promised as before."""
         with self._lock:
             version = self._versions.setdefault(digest, _Version())
             version.pushes.append(number)
-            self._tell(version)
+            self._tell(version, news=not bit(version.claims, number))
 
     def begin(self, digest: Digest) -> None:
         """The version is known here from now on."""
@@ -72,8 +74,8 @@ class Offers:
             self._versions.pop(digest, None)
 
     def changes(self, digest: Digest) -> int:
-        """Grows with each claim and push that is told, and is never the same for another version of
-        that digest; -1 for none."""
+        """Grows with each claim, and each push of what was not claimed; never the same for another
+        version of that digest; -1 for none."""
         with self._lock:
             version = self._versions.get(digest)
             return version.changes if version is not None else -1
@@ -141,8 +143,10 @@ class Offers:
 
     def backlog(self, digest: Digest) -> int:
         """Chunks that are still to be sent to a slow follower, the one under way included. The
-        slowest quarter of them hold up nobody, nor does who stands still: whose chunk takes longer
-        than chunks usually take here, which is long where many share a slow link."""
+        slowest quarter of them hold up nobody; nor does the slower half where it is well behind
+        the rest, or one host in three with a slow link would make the region as slow. Nor does who
+        stands still: whose chunk takes longer than chunks usually take here, which is long where
+        many share a slow link."""
         with self._lock:
             version = self._versions.get(digest)
             if version is None or not version.pushes:
@@ -156,7 +160,11 @@ class Offers:
                 for follower, place in version.places.items()
                 if version.began_s.get(follower, math.inf) >= since_s
             )
-            return len(version.pushes) - places[(len(places) - 1) // 4] if places else 0
+            if not places:
+                return 0
+            slow, middle = places[(len(places) - 1) // 4], places[(len(places) - 1) // 2]
+            kept_step_with = slow if middle - slow < limits.SLOW_BY_CHUNKS else middle
+            return len(version.pushes) - kept_step_with
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call it after each change, from whatever thread made it: it must return at once, and use
@@ -169,8 +177,9 @@ class Offers:
         with self._lock:
             self._watchers.remove(changed)
 
-    def _tell(self, version: _Version) -> None:
-        self._changes += 1
-        version.changes = self._changes
+    def _tell(self, version: _Version, *, news: bool = True) -> None:
+        if news:
+            self._changes += 1
+            version.changes = self._changes
         for changed in self._watchers:
             changed()

@@ -15,10 +15,14 @@ class ProgressWindow:
         """For so long this side took nothing."""
         self._began_s += seconds
 
+    def ended(self, now_s: float) -> bool:
+        """`brought` would tell."""
+        return now_s - self._began_s > self.seconds
+
     def brought(self, now_s: float, filled: int) -> int | None:
         """How many of the bytes that are there by now came within the window that has just ended;
         None while it goes on."""
-        if now_s - self._began_s <= self.seconds:
+        if not self.ended(now_s):
             return None
         brought = filled - self._filled
         self._began_s, self._filled = now_s, filled

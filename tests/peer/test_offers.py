@@ -70,6 +70,34 @@ def test_who_stands_still_holds_up_nobody() -> None:
     assert late.backlog == 0
 
 
+def test_the_slower_half_holds_up_nobody_once_it_is_well_behind() -> None:
+    followers = Followers("abcdefg")
+    for number in range(4):
+        followers.offers.push(VERSION, number)
+    followers.push(1, took_s=0.1, to="abcd")
+    assert followers.backlog == 4, "three are one chunk behind, as any may be"
+    followers.push(1, took_s=0.1, to="abcd")
+    assert followers.backlog == 2, "they are slower than the others"
+    followers.push(2, took_s=0.1, to="abcd")
+    assert followers.backlog == 0
+    followers.push(3, took_s=0.1, to="efg")
+    assert followers.backlog == 1, "they have caught up"
+
+
+def test_a_promise_that_is_kept_is_no_news() -> None:
+    """Followers know the chunk by itself, and need not be told again what is promised."""
+    offers, woken = Offers(), []
+    offers.begin(VERSION)
+    offers.claim(VERSION, b"\x02")
+    offers.watch(lambda: woken.append(1))
+    before = offers.changes(VERSION)
+    offers.push(VERSION, 1)
+    assert (offers.changes(VERSION), woken) == (before, [1])
+    assert offers.promised(VERSION, "a") == (b"\x02", [1])
+    offers.push(VERSION, 8)
+    assert offers.changes(VERSION) > before, "nobody knew that it would come"
+
+
 def test_what_was_not_needed_tells_nothing_of_how_long_a_push_takes() -> None:
     followers = Followers("a")
     for number in range(20):
