@@ -6,6 +6,8 @@ open_loop   requests at times that no answer delays, each counted from when it w
 flipping    flips to versions that the node does not have: fetched, cloned, loaded, warmed
 killing     the same while workers and the daemon are killed
 rolling     rollbacks between resident versions, each worker asked all the time
+plain_copy  the bytes of a version alone, by `cp`: what the machine makes of them
+stolen      what the hypervisor takes meanwhile
 usual       the usual way: workers poll a path and load a private copy in process
 
 For each of `--workers`: what the workers can do at most is measured, and half of that is the load;
@@ -33,6 +35,11 @@ rollback_flip_ms        the same to the host's flip, before which no worker can 
 promote_to_last_worker_ms
                         median; from the call to the last worker's switch, fetch and load included
 promote_to_resident_ms  the part of it until the version is resident; loading and warming: the rest
+stolen_quiet, stolen_busy
+                        share of all processors' time that the hypervisor took meanwhile
+*_plain_quiet_ms, *_plain_busy_ms, plain_busy_to_quiet, stolen_plain_quiet and _busy
+                        the same with `--plain-copies`: while `cp` brings a version's bytes and
+                        nothing else is done
 flips, requests, retried, worker_kills, daemon_kills, capacity_per_s, load_per_s
 usual_*                 of the usual way, under the same load; absent without memory for it;
                         usual_error, if its workers did not load a version within a minute
@@ -104,6 +111,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rest-s", type=float, default=4.0, help="quiet before each flip")
     parser.add_argument("--bulk-share", default="100%", help="the node's option of that name")
     parser.add_argument("--kill-s", type=float, default=30.0, help="0: no kills")
+    parser.add_argument("--plain-copies", type=int, default=0, help="of a version, by cp alone")
     parser.add_argument("--usual-flips", type=int, default=10, help="0: not the usual way")
     parser.add_argument("--dir", help="where files lie (default: the temp directory)")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench._progress import Progress
+from bench.flip.stolen import Stolen
 from bench.flip.system import NODE, REF, System
 from bench.flip.versions import VERSIONS
 from registry_core.registry import Registry
@@ -43,15 +44,15 @@ def flip(
     """Rest, promote, wait for the last worker, and again."""
     took_ms, fetched, resident_ms = [], [], []
     resting_s, bringing_s, switching_s = [], [], []
+    quiet, busy = Stolen(), Stolen()
     for done in range(1, flips + 1):
         if rest_s:
-            time.sleep(_SETTLE_S)
-            begin_s = time.monotonic()
-            time.sleep(rest_s)
-            resting_s.append((begin_s, time.monotonic()))
+            with quiet.during():
+                resting_s.append(rest(rest_s))
         began_ns = time.monotonic_ns()
-        stage = system.note(registry.promote(str(REF), next_version(system)))
-        report = system.wait_switched(stage)
+        with busy.during():
+            stage = system.note(registry.promote(str(REF), next_version(system)))
+            report = system.wait_switched(stage)
         if report is None:
             raise RuntimeError(f"no flip to {stage.guard} in time{system.fleet.tail(NODE)}")
         took_ms.append((report.switched_ns - began_ns) / 1e6)
@@ -66,8 +67,19 @@ def flip(
         "promote_to_resident_ms": round(statistics.median(resident_ms), 1),
         "fetched_bytes_per_flip": round(statistics.median(fetched)),
         "flips": flips,
+        "stolen_busy": round(busy.share, 4),
     }
+    if rest_s:
+        figures["stolen_quiet"] = round(quiet.share, 4)
     return Flipped(figures, resting_s, bringing_s, switching_s)
+
+
+def rest(seconds: float) -> tuple[float, float]:
+    """Let what was before settle, then as long of quiet; from when to when."""
+    time.sleep(_SETTLE_S)
+    began_s = time.monotonic()
+    time.sleep(seconds)
+    return began_s, time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)

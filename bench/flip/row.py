@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench._progress import Progress
-from bench.flip import flipping, usual
+from bench.flip import flipping, plain_copy, usual
 from bench.flip.load_process import LoadProcess
 from bench.flip.open_loop import Phase, Tally, percentiles_ms
 from bench.flip.system import System
@@ -70,6 +70,13 @@ def measure(
         rolling, figures = _rollbacks(system, registry, load, versions, workers, progress)
         row |= figures
         tallies += [tally, during, rolling]
+        if options.plain_copies:
+            progress.say("plain copies")
+            copied, figures = plain_copy.measure(
+                folder, versions, load, phase, options.plain_copies, options.rest_s, progress
+            )
+            row |= figures
+            tallies.append(copied)
         if options.kill_s:
             progress.say("kills")
             fewer = (

@@ -29,6 +29,7 @@ from cachd.cache.errors import CacheLocked, disk_errors
 from cachd.cache.held_bitmaps import HeldBitmaps
 from cachd.cache.index import Index, Place, StoredFile
 from cachd.cache.layout import Layout, is_file, remove_tree, sync_folder
+from cachd.cache.leaving import LeavingFiles
 from cachd.cache.leftovers import Leftovers
 from cachd.cache.quota import Quota
 from cachd.cache.recovery import recover
@@ -75,13 +76,18 @@ class Cache:
         self._documents = DocumentFiles(self._layout)
         self._index = Index()
         self._bitmaps = HeldBitmaps(self._index)
-        self.space: Final = Space(self._layout, quota)
-        self._storing = Storing(self._layout, self._index, self._lock, self.space)
+        self._leaving = LeavingFiles()
+        self.space: Final = Space(self._layout, quota, self._leaving)
+        self._storing = Storing(self._layout, self._index, self._lock, self.space, self._leaving)
         found = recover(self._layout, self._documents, self._index, self.space)
         self._manifests = found.manifests
         self._strays = found.strays
         self._leftovers = Leftovers(
-            self._layout, self.space, found.orphans, lambda root: self._index.file(root) is not None
+            self._layout,
+            self.space,
+            self._leaving,
+            found.orphans,
+            lambda root: self._index.file(root) is not None,
         )
 
     @classmethod
@@ -105,6 +111,7 @@ class Cache:
 
     def close(self) -> None:
         """Let another process open it. Nothing is lost by not calling this."""
+        self._leaving.finish()
         if self._lock_descriptor >= 0:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
@@ -199,12 +206,14 @@ class Cache:
             final = self.published(manifest.digest)
             final = final or publish.build_version(self._layout, manifest)
             self.space.measure_version(manifest.digest)
-        self.space.settle(manifest.digest)
+        self.settle(manifest.digest)
         return final
 
     def settle(self, digest: Digest) -> None:
-        """The version is not being filled any more: what was set aside for it is free."""
+        """The version is not being filled any more: what was set aside for it is free, and what
+        gave way for it is gone."""
         self.space.settle(digest)
+        self._leaving.finish()
 
     def published(self, digest: Digest) -> Path | None:
         """The version's directory if it is visible."""
@@ -307,7 +316,7 @@ class Cache:
             publish.replace_files(self._layout, manifest)
             self._leftovers.tidy()
             self.space.measure_version(manifest.digest)
-        self.space.settle(manifest.digest)
+        self.settle(manifest.digest)
         return path
 
     # Room
@@ -337,12 +346,16 @@ class Cache:
         with self._changing:
             self._leftovers.tidy()
 
-    def drop(self, digest: Digest) -> None:
+    def drop(self, digest: Digest, *, gives_way: bool = False) -> None:
         """Remove a version, its documents, and the files that no other version needs.
 
         A file that others have links to is no source any more, but stays as long as they do.
+        `gives_way`: to one that comes next, as whose chunks are stored its blocks are freed; all
+        that are left when that is settled.
         """
         self.space.settle(digest)
+        if not gives_way:
+            self._leaving.finish()
         with self._changing:
             visible = self.published(digest)
             if visible is not None:
@@ -364,7 +377,7 @@ class Cache:
                 stored = self._index.file(file.chunk_root)
                 if stored is not None and file.chunk_root not in needed:
                     self._let_go(stored)
-            self._leftovers.tidy()
+            self._leftovers.tidy(gradually=gives_way)
 
     # Inside; `_changing` is held
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cachd.cache.errors import disk_errors
 from cachd.cache.layout import Layout
+from cachd.cache.leaving import LeavingFiles
 from cachd.cache.space import Space
 
 
@@ -20,10 +21,16 @@ class Leftovers:
     ones. `in_use` says whether a version has taken the file up again."""
 
     def __init__(
-        self, layout: Layout, space: Space, orphans: set[bytes], in_use: Callable[[bytes], bool]
+        self,
+        layout: Layout,
+        space: Space,
+        leaving: LeavingFiles,
+        orphans: set[bytes],
+        in_use: Callable[[bytes], bool],
     ) -> None:
         self._layout = layout
         self._space = space
+        self._leaving = leaving
         self._orphans = orphans
         self._in_use = in_use
 
@@ -43,8 +50,9 @@ class Leftovers:
         """No version needs this file any more."""
         self._orphans.add(root)
 
-    def tidy(self) -> None:
-        """Remove what nobody else has a name of any more."""
+    def tidy(self, *, gradually: bool = False) -> None:
+        """Remove what nobody else has a name of any more. `gradually`: it gives way to what comes
+        next."""
         tidy_condemned(self._layout, self._space)
         for root in list(self._orphans):
             blob, in_use = self._layout.blob(root), self._in_use(root)
@@ -53,7 +61,7 @@ class Leftovers:
             self._orphans.discard(root)
             if not in_use:
                 with disk_errors("remove a file", blob):
-                    blob.unlink(missing_ok=True)
+                    self._leaving.remove(blob, gradually=gradually)
             self._space.measure_file(root)
 
 

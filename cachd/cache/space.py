@@ -23,6 +23,7 @@ from pathlib import Path
 from cachd import limits
 from cachd.cache.errors import CacheNoRoom
 from cachd.cache.layout import Layout
+from cachd.cache.leaving import LeavingFiles
 from cachd.cache.quota import Quota
 from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Manifest, ModelFile
@@ -34,8 +35,9 @@ Key = bytes | Path
 class Space:
     """`quota` None: whatever the disk can take."""
 
-    def __init__(self, layout: Layout, quota: Quota | None) -> None:
+    def __init__(self, layout: Layout, quota: Quota | None, leaving: LeavingFiles) -> None:
         self._layout = layout
+        self._leaving = leaving
         self._quota = quota
         self._lock = threading.Lock()
         self._bytes: dict[Key, int] = {}
@@ -95,6 +97,7 @@ class Space:
         disk = os.statvfs(self._layout.root)
         whole = disk.f_frsize * disk.f_blocks
         left = disk.f_frsize * disk.f_bavail - int(whole * limits.DISK_KEPT_FREE)
+        left += self._leaving.bytes
         return max(0, min(self._quota.of(whole), self.used() + left))
 
     def own_bytes(self, digest: Digest) -> int:

@@ -17,6 +17,7 @@ from cachd.cache.clone import clone_chunk
 from cachd.cache.errors import CacheUnavailable, VersionIncomplete
 from cachd.cache.index import Index, Place, StoredFile
 from cachd.cache.layout import Layout
+from cachd.cache.leaving import LeavingFiles
 from cachd.cache.partial import write_chunk
 from cachd.cache.space import Space
 from cachd.cache.verifier import VerifiedChunk
@@ -29,17 +30,26 @@ Write = Callable[[list[Place]], bool]
 class Storing:
     """Of one cache."""
 
-    def __init__(self, layout: Layout, index: Index, lock: threading.Lock, space: Space) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        index: Index,
+        lock: threading.Lock,
+        space: Space,
+        leaving: LeavingFiles,
+    ) -> None:
         self._layout: Final = layout
         self._index = index
         self._lock = lock
         self._quiet = threading.Condition(lock)
         self._space = space
+        self._leaving = leaving
 
     def store(self, verified: VerifiedChunk) -> None:
         """Write it at every place that wants it, and offer it from then on."""
 
         def write(places: list[Place]) -> bool:
+            self._leaving.make_way(len(places) * len(verified.data))
             write_chunk(self._layout, verified, places)
             return True
 

@@ -153,8 +153,9 @@ class Residency:
         """Versions that are being brought right now."""
         return set(self._jobs)
 
-    async def evict(self, digest: Digest) -> None:
-        """Drop a version that nobody needs. Whoever wants it meanwhile gets it after that."""
+    async def evict(self, digest: Digest, *, gives_way: bool = False) -> None:
+        """Drop a version that nobody needs. Whoever wants it meanwhile gets it after that.
+        `gives_way`: to one that is about to be brought."""
         self._offers.forget(digest)
         self._arrivals.pop(digest, None)
         if digest in self._leaving:
@@ -163,7 +164,7 @@ class Residency:
         gone = self._leaving[digest] = asyncio.Event()
         try:
             await self._memory.release(digest)
-            await asyncio.to_thread(self._cache.drop, digest)
+            await asyncio.to_thread(self._cache.drop, digest, gives_way=gives_way)
         finally:
             gone.set()
             self._leaving.pop(digest, None)

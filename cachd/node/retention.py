@@ -115,7 +115,7 @@ class Retention:
         for digest in choose(survey.held, self.kept(), survey.freed_by, excess, least):
             if digest not in self.kept():  # a stage may name it since
                 before = space.used()
-                await self._residency.evict(digest)
+                await self._residency.evict(digest, gives_way=coming > 0)
                 self._needed_at.pop(digest, None)
                 self._touched_at.pop(digest, None)
                 _log.info("version evicted", digest=str(digest), freed=before - space.used())
