@@ -20,6 +20,7 @@ GAINED_MAX = 65_536  # chunks that were stored one by one, remembered to bring b
 OPEN_ATTEMPTS_MAX = 4  # a file can be published (renamed) between being found and being opened
 CACHE_HIGH, CACHE_LOW = 0.9, 0.8  # watermarks, as shares of the quota
 LEAVING_STEP = 4 * MIB  # of a file that gives way to another, cut at once
+LEAVING_FILES_MAX = 64  # that give way at a time; each has a descriptor
 DISK_KEPT_FREE = 0.02  # of the filesystem, whatever the quota says: others write there as well
 DISK_BLOCK = 4 * KIB
 FOLDER_ENTRY = 512  # of a file, in the folders that name it

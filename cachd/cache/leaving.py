@@ -5,8 +5,9 @@ what stays free for two seconds to its hypervisor (free page reporting) and gets
 page: who answers requests on it stands still for half a second meanwhile. So what goes because
 something comes is cut from its end, a step at a time, and its pages pass from one to the other.
 
-Only what nobody else has open or mapped: a program goes on seeing what it has. Whether that is so
-the kernel tells, which grants a write lease on no other file (fcntl(2), "File leases").
+Small files go at once, and what is more than a few: each costs a descriptor until it has gone. And
+only what nobody else has open or mapped goes so: a program goes on seeing what it has. Whether that
+is the case the kernel tells, which grants a write lease on no other file (fcntl(2), "File leases").
 """
 
 from __future__ import annotations
@@ -43,12 +44,15 @@ class LeavingFiles:
         path.unlink(missing_ok=True)
         if descriptor is None:
             return
-        if not _nobody_else_has(descriptor):
-            os.close(descriptor)
-            return
         with self._lock:
-            self._files.append(_Leaving(descriptor))
-            self._made += self._cut()  # at once: documents come before chunks
+            leaving = _Leaving(descriptor)
+            few = len(self._files) < limits.LEAVING_FILES_MAX
+            if not (few and leaving.size >= limits.LEAVING_STEP and _nobody_else_has(descriptor)):
+                os.close(descriptor)
+                return
+            self._files.append(leaving)
+            if not self._made:
+                self._made = self._cut()  # documents come before chunks
 
     def make_way(self, count: int) -> None:
         """So many bytes are about to be written."""

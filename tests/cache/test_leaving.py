@@ -66,6 +66,25 @@ def test_what_is_left_goes_at_the_end(file: Path) -> None:
     leaving.remove(file, gradually=True)  # it is not there
 
 
+def test_many_files_are_no_many_descriptors_and_go_no_faster(tmp_path: Path) -> None:
+    """A version may have more files than a process may have open."""
+    leaving, most = LeavingFiles(), limits.LEAVING_FILES_MAX
+    paths = [tmp_path / str(number) for number in range(most + 8)]
+    for path in paths:
+        with path.open("wb") as sparse:
+            sparse.truncate(2 * STEP)
+    small = tmp_path / "small"
+    small.write_bytes(CONTENT[: STEP - 1])
+    before = len(os.listdir("/proc/self/fd"))
+    for path in (small, *paths):
+        leaving.remove(path, gradually=True)
+    assert not list(tmp_path.iterdir())
+    assert len(os.listdir("/proc/self/fd")) == before + most
+    assert leaving.bytes == (2 * most - 1) * STEP, "one step in all goes at once"
+    leaving.finish()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_at_once(file: Path) -> None:
     leaving = LeavingFiles()
     leaving.remove(file, gradually=False)
