@@ -25,7 +25,7 @@ def adopt(layout: Layout, files: list[ModelFile]) -> list[StoredFile]:
         for file in files
         for reading in readings(_claiming_path(layout, file), file, claims[file.chunk_root])
     ]
-    for reading in audit.damaged(checks):
+    for reading in audit.damaged(checks) if checks else ():
         root, position = reading.key
         claims[root][position] = 0
         if reading.path == layout.partial(root):

@@ -19,7 +19,7 @@ from cachd.fetch.incoming import Incoming
 from cachd.fetch.mailbox import Mailbox
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
-from cachd.peer.following import Following, has_name
+from cachd.peer.following import Following
 from cachd.peer.intake import Intake
 from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
@@ -55,7 +55,7 @@ class Followers:
         self._next_loop = cycle(self._loops)
 
     def follow(self, address: PeerAddress) -> None:
-        if has_name(address):
+        if address.has_name:
             thread = threading.Thread(
                 target=self._look_up, args=(address,), name="cachd-follow", daemon=True
             )

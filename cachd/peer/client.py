@@ -41,9 +41,23 @@ def _no_limit(_: int) -> float:
 def connected(address: PeerAddress, timeout_s: float = limits.CONNECT_TIMEOUT_S) -> socket.socket:
     """A socket to the peer, whose host may be a name. PeerUnreachable."""
     try:
-        return socket.create_connection((address.host, address.port), timeout=timeout_s)
+        if address.has_name:
+            return socket.create_connection((address.host, address.port), timeout=timeout_s)
+        return _connected_without_lookup(address, timeout_s)
     except OSError as error:
         raise PeerUnreachable(f"peer {address} cannot be reached: {error}") from error
+
+
+def _connected_without_lookup(address: PeerAddress, timeout_s: float) -> socket.socket:
+    """The resolver takes its time for an address too, and loads its tables at first."""
+    connection = socket.socket(address.family)
+    try:
+        connection.settimeout(timeout_s)
+        connection.connect((address.host, address.port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class PeerConnection(PeerSocket):

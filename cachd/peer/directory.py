@@ -6,8 +6,10 @@ The list of peers is handed in by the node: see cachd.node.peer_book.
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 
 from registry_core.domain.identifiers import NodeId
@@ -17,6 +19,8 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 _HOST6 = re.compile(r"[0-9a-fA-F:.]{2,45}")
 _REGION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?|")
 _TEXT = re.compile(r"([^=]+)=(?:\[([^\]]+)\]|([^:\[\]]+)):([0-9]{1,5})(?:@([^@/]*)(?:/([^@/]*))?)?")
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def place_name(text: object, what: str) -> str:
@@ -70,6 +74,16 @@ class PeerAddress:
         return cls(NodeId.parse(node), host, port, *where)
 
     @property
+    def has_name(self) -> bool:
+        """The host has to be looked up, which may wait."""
+        return ip_address(self.host) is None
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """Of a host that has no name."""
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    @property
     def place(self) -> tuple[str, int]:
         """Host and port in one spelling: equal if two entries mean the same socket."""
         return _one_spelling(self.host), self.port
@@ -80,6 +94,16 @@ class PeerAddress:
         if self.zone:
             return f"{text}@{self.region}/{self.zone}"
         return f"{text}@{self.region}" if self.region else text
+
+
+@functools.lru_cache(maxsize=4_096)
+def ip_address(host: str) -> IpAddress | None:
+    """`host` as an address, if it is none that has to be looked up. Kept, since hosts of a region
+    connect to each other for each version."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _one_spelling(host: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 from collections.abc import Callable
@@ -23,15 +22,6 @@ from cachd.peer.protocol import Follow, Held
 from registry_core.domain.identifiers import Digest
 
 Bitmap = Callable[[], bytes]
-
-
-def has_name(address: PeerAddress) -> bool:
-    """The host has to be looked up, which may wait."""
-    try:
-        ipaddress.ip_address(address.host)
-    except ValueError:
-        return True
-    return False
 
 
 class Following(PeerSocket):
@@ -57,7 +47,7 @@ class Following(PeerSocket):
         cls, address: PeerAddress, intake: Intake, digest: Digest, incarnation: int
     ) -> Following:
         """Begun: it may fail later. PeerUnreachable."""
-        connection = _named(address, intake) if has_name(address) else _begun(address, intake)
+        connection = _named(address, intake) if address.has_name else _begun(address, intake)
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(address, connection, intake, digest, incarnation)
@@ -115,9 +105,8 @@ def _named(address: PeerAddress, intake: Intake) -> socket.socket:
 
 
 def _begun(address: PeerAddress, intake: Intake) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        connection = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     except OSError as error:
         raise _unreachable(address, error.errno or 0) from error
     try:

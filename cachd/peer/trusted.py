@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cachd.peer.directory import ip_address
 from registry_core.errors import InvalidInput
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,9 +30,8 @@ class TrustedNetworks:
 
     def include(self, host: str) -> bool:
         """Whether `host` is an address of one of them. A name is not: it may mean anything."""
-        try:
-            address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-        except ValueError:
+        address = ip_address("127.0.0.1" if host == "localhost" else host)
+        if address is None:
             return False
         return address.is_loopback or any(address in network for network in self.networks)
 

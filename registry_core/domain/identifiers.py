@@ -109,6 +109,10 @@ class Digest:
 
     raw: bytes
 
+    def __hash__(self) -> int:
+        """Without the tuple that a dataclass makes: these are keys wherever chunks move."""
+        return hash(self.raw)
+
     def __post_init__(self) -> None:
         if len(self.raw) != 32:
             raise InvalidIdentifier(f"a SHA-256 digest has 32 bytes, not {len(self.raw)}")
@@ -140,6 +144,9 @@ class ChunkId:
     """BLAKE3 of a chunk's stored bytes. `raw` is 32 bytes."""
 
     raw: bytes
+
+    def __hash__(self) -> int:
+        return hash(self.raw)  # as of a Digest
 
     def __post_init__(self) -> None:
         if len(self.raw) != 32:

@@ -6,6 +6,7 @@ same way, give the same identity wherever they are kept. Format: docs/FORMATS.md
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -86,15 +87,22 @@ class Manifest:
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
-        """The manifest that `data` is the canonical encoding of, or InvalidInput."""
-        doc = canonical.decode(data, bytes_max=limits.MANIFEST_MAX, what="manifest")
-        if not isinstance(doc, dict) or doc.keys() != {"format", "files"}:
-            raise InvalidInput("manifest is not an object of 'format' and 'files'")
-        if doc["format"] != FORMAT or not isinstance(doc["files"], list):
-            raise InvalidInput(f"manifest format {doc['format']!r:.40} is not known here")
-        made = cls(tuple(_parse_file(item) for item in doc["files"]))
-        _check(made)
-        return made
+        """The manifest that `data` is the canonical encoding of, or InvalidInput. Who is given one
+        looks at it several times on the way to the first chunk, so the last is kept."""
+        return _parsed(data)
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(data: bytes) -> Manifest:
+    doc = canonical.decode(data, bytes_max=limits.MANIFEST_MAX, what="manifest")
+    if not isinstance(doc, dict) or doc.keys() != {"format", "files"}:
+        raise InvalidInput("manifest is not an object of 'format' and 'files'")
+    if doc["format"] != FORMAT or not isinstance(doc["files"], list):
+        raise InvalidInput(f"manifest format {doc['format']!r:.40} is not known here")
+    made = Manifest(tuple(_parse_file(item) for item in doc["files"]))
+    _check(made)
+    vars(made)["encoded"] = data  # there is one encoding only
+    return made
 
 
 def _file_json(file: ModelFile) -> dict[str, Any]:

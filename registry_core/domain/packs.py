@@ -8,9 +8,11 @@ trusted: what is read by them is verified as a chunk. Formats: docs/FORMATS.md, 
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from registry_core.domain import canonical, limits
@@ -114,13 +116,15 @@ def encode_hint(locations: Locations) -> bytes:
     return canonical.encode({"format": HINT_FORMAT, "packs": packs})
 
 
-def decode_hint(data: bytes) -> dict[ChunkId, Location]:
-    """The locations in a hint, or InvalidInput."""
+@functools.lru_cache(maxsize=1)
+def decode_hint(data: bytes) -> Locations:
+    """The locations in a hint, or InvalidInput. The last is kept: who fetches a version looks at
+    its hint when it comes, and again to go by it."""
     doc = canonical.decode(data, bytes_max=limits.HINT_MAX, what="packs hint")
     if not isinstance(doc, dict) or doc.get("format") != HINT_FORMAT:
         raise InvalidInput("packs hint: format is not known here")
     try:
-        return dict(_hint_items(doc))
+        return MappingProxyType(dict(_hint_items(doc)))
     except (KeyError, TypeError, ValueError) as error:
         raise InvalidInput("packs hint is not well formed") from error
 

@@ -9,7 +9,7 @@ from registry_core.changes.versions import Examined, VersionDraft
 from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Manifest
-from registry_core.domain.packs import Location, PackName, decode_hint
+from registry_core.domain.packs import Location, Locations, PackName, decode_hint
 from registry_core.embedded.formats import formats_in
 from registry_core.errors import IntegrityError, InvalidInput, NotFound
 from registry_core.ledger.records import VersionRecord
@@ -37,7 +37,7 @@ def packs_of_copy(origin: Origin, version: VersionRecord) -> Collection[PackName
 
 def _documents(
     origin: Origin, manifest: Digest, bundle: Digest
-) -> tuple[Manifest, bytes, dict[ChunkId, Location]]:
+) -> tuple[Manifest, bytes, Locations]:
     """Manifest, bundle and hint, the first two of which are what these digests say."""
     encoded, signed, placed = origin.each(
         lambda wanted: origin.get(wanted[0], bytes_max=wanted[1]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId, Digest
 from registry_core.domain.manifest import Chunk, Manifest
-from registry_core.domain.packs import Location, PackName, decode_hint
+from registry_core.domain.packs import Location, Locations, PackName, decode_hint
 from registry_core.errors import IntegrityError, InvalidInput, NotFound, OriginError, Unauthorized
 from registry_core.ledger.records import VersionRecord
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
@@ -25,7 +25,7 @@ class Health:
     version: VersionRecord
     manifest: Manifest | None = None
     bundle: bytes | None = None
-    hint: dict[ChunkId, Location] = field(default_factory=dict)
+    hint: Locations = field(default_factory=dict)
     places: dict[ChunkId, Location] = field(default_factory=dict)
     missing: dict[ChunkId, Chunk] = field(default_factory=dict)
     lost_packs: dict[PackName, dict[ChunkId, Location]] = field(default_factory=dict)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from registry_core.domain import limits
-from registry_core.domain.identifiers import ChunkId, Digest
+from registry_core.domain.identifiers import Digest
 from registry_core.domain.manifest import Chunk, Manifest
-from registry_core.domain.packs import Location, PackName, decode_hint
+from registry_core.domain.packs import Locations, PackName, decode_hint
 from registry_core.errors import RegistryError
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key, pack_key
 from registry_core.origin.store import Origin
@@ -37,7 +37,7 @@ class OriginSource:
 
     def __init__(self, origin: Origin) -> None:
         self._origin = origin
-        self._hint: tuple[Digest, dict[ChunkId, Location]] | None = None  # of the last version
+        self._hint: tuple[Digest, Locations] | None = None  # of the last version
 
     @property
     def name(self) -> str:
@@ -61,7 +61,7 @@ class OriginSource:
         except RegistryError:
             return None
 
-    def _places(self, digest: Digest) -> dict[ChunkId, Location]:
+    def _places(self, digest: Digest) -> Locations:
         if self._hint is None or self._hint[0] != digest:
             data = self._get(hint_key(digest), limits.HINT_MAX)
             try:

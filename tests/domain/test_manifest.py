@@ -139,3 +139,16 @@ def test_packs_hold_all_chunks_in_order_and_no_more_than_fit(lengths: list[int])
     assert all(size <= limits.PACK_MAX for size in sizes)
     for size, following in zip(sizes, groups[1:], strict=False):
         assert size + following[0].length + 36 > limits.PACK_MAX, "a pack is filled before the next"
+
+
+def test_what_was_parsed_encodes_as_it_came() -> None:
+    parsed = Manifest.parse(MANIFEST)
+    assert parsed.encoded == MANIFEST
+    assert parsed.encoded == Manifest.build(list(parsed.files)).encoded
+
+
+def test_a_hint_that_is_kept_cannot_be_changed() -> None:
+    locations: Any = decode_hint(HINT)
+    with pytest.raises(TypeError):
+        locations[ChunkId(bytes(32))] = None
+    assert ChunkId(bytes(32)) not in decode_hint(HINT)

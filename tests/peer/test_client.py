@@ -10,7 +10,7 @@ import pytest
 
 from cachd.cache.documents import DocumentKind
 from cachd.peer import protocol
-from cachd.peer.client import PeerConnection
+from cachd.peer.client import PeerConnection, connected
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerError, PeerMisbehaved, PeerTooSlow, PeerUnreachable
 from cachd.peer.hearing import Maps, Quiet, Unit
@@ -139,6 +139,17 @@ def test_nobody_there() -> None:
         port = taken.getsockname()[1]
     with pytest.raises(PeerUnreachable, match="cannot be reached"):
         connect(address(port))
+
+
+def test_an_address_is_reached_without_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_resolver(*_: object) -> None:
+        pytest.fail("an address was looked up")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_resolver)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = server.getsockname()
+        with connected(address(place[1])) as connection:
+            assert connection.getpeername() == place
 
 
 @pytest.mark.parametrize("length", [3, 5, 2_000_000])

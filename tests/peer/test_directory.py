@@ -43,3 +43,11 @@ def test_text_round_trips(text: str) -> None:
 def test_anything_else_is_refused(text: object) -> None:
     with pytest.raises(InvalidIdentifier):
         PeerAddress.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "has_name"),
+    [("a=10.0.0.1:9", False), ("a=[::1]:9", False), ("a=localhost:9", True), ("a=h.eu:9", True)],
+)
+def test_a_name_is_to_be_looked_up(text: str, *, has_name: bool) -> None:
+    assert PeerAddress.parse(text).has_name is has_name
