@@ -71,6 +71,9 @@ class Status(enum.IntEnum):
     QUIET = 6
 
 
+_STATUS = {status.value: status for status in Status}
+
+
 @dataclass(frozen=True, slots=True)
 class GetChunk:
     """A unit: `length` bytes at `offset` of a chunk."""
@@ -164,10 +167,11 @@ def encode_response_header(status: Status, length: int) -> bytes:
 
 def decode_response_header(header: bytes | memoryview) -> tuple[Status, int]:
     """(status, payload length). The reader checks the length against what it asked for."""
-    status, padding, length = _HEADER.unpack(header)
-    if padding != _PADDING or status not in Status.__members__.values():
+    number, padding, length = _HEADER.unpack(header)
+    status = _STATUS.get(number)
+    if padding != _PADDING or status is None:
         raise Malformed(f"a response header is damaged: {bytes(header)!r}")
-    return Status(status), length
+    return status, length
 
 
 def encode_number(number: int) -> bytes:
