@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from bench._processors import stolen_s
 
 
 class Stolen:
@@ -17,17 +18,11 @@ class Stolen:
 
     @contextmanager
     def during(self) -> Iterator[None]:
-        stolen_s, began_s = _stolen_s(), time.monotonic()
+        before_s, began_s = stolen_s(), time.monotonic()
         yield
-        self._stolen_s += _stolen_s() - stolen_s
+        self._stolen_s += stolen_s() - before_s
         self._seconds += time.monotonic() - began_s
 
     @property
     def share(self) -> float:
         return self._stolen_s / (self._seconds * (os.cpu_count() or 1))
-
-
-def _stolen_s() -> float:
-    """Of all processors together, since the machine started (proc(5), /proc/stat)."""
-    fields = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()
-    return int(fields[8]) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import sys
 import time
@@ -51,14 +50,6 @@ def _cpu_s() -> tuple[float, float]:
     """Of this process and those that it ran: in its own code, and in the kernel for it."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime for one in used), sum(one.ru_stime for one in used)
-
-
-def busy_s() -> float:
-    """CPU seconds of the whole machine so far."""
-    user, nice, system, _, _, irq, softirq, *_ = (
-        int(ticks) for ticks in Path("/proc/stat").read_text().split()[1:9]
-    )
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _rss_mb() -> float:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench._processors import busy_s
 from bench.swarm.lab import Lab
-from bench.swarm.parts import busy_s
 
 _HTTP_PORT, _PEER_PORT = 8080, 7421
 

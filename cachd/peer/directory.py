@@ -81,7 +81,7 @@ class PeerAddress:
     @property
     def family(self) -> socket.AddressFamily:
         """Of a host that has no name."""
-        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        return family_of(self.host)
 
     @property
     def place(self) -> tuple[str, int]:
@@ -111,8 +111,12 @@ def _one_spelling(host: str) -> str:
         return "127.0.0.1"
     if ":" not in host:
         return host.lower()
-    try:
-        address = ipaddress.IPv6Address(host)
-    except ValueError:
+    address = ip_address(host)
+    if not isinstance(address, ipaddress.IPv6Address):
         return host
     return str(address.ipv4_mapped or address)
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """Of an address; a name counts as one of IPv4."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -51,7 +51,7 @@ class Offers:
     def claim(self, digest: Digest, bitmap: bytes) -> None:
         """Tell which chunks are being taken from the origin now."""
         with self._lock:
-            version = self._versions.setdefault(digest.raw, _Version())
+            version = self._made(digest)
             if version.claims != bitmap:
                 version.claims = bitmap
                 self._tell(version)
@@ -60,14 +60,14 @@ class Offers:
         """This chunk came from the origin and is in the cache: followers should have it. To
         them it is no news where it was claimed: it is promised as before."""
         with self._lock:
-            version = self._versions.setdefault(digest.raw, _Version())
+            version = self._made(digest)
             version.pushes.append(number)
             self._tell(version, news=not bit(version.claims, number))
 
     def begin(self, digest: Digest) -> None:
         """The version is known here from now on."""
         with self._lock:
-            self._tell(self._versions.setdefault(digest.raw, _Version()))
+            self._tell(self._made(digest))
 
     def forget(self, digest: Digest) -> None:
         """The version was dropped."""
@@ -78,20 +78,20 @@ class Offers:
         """Grows with each claim, and each push of what was not claimed; never the same for another
         version of that digest; -1 for none."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             return version.changes if version is not None else -1
 
     def claims(self, digest: Digest) -> bytes:
         """As they were told last."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             return version.claims if version is not None else b""
 
     def next_push(self, digest: Digest, follower: object) -> int | None:
         """The chunk that a follower is to be sent next, if there is any; then say `sent`. A new
         follower begins with one of the last few. Ends with `unfollow`."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             if version is None:
                 return None
             place = version.place(follower)
@@ -103,14 +103,14 @@ class Offers:
     def has_push(self, digest: Digest, follower: object) -> bool:
         """Whether `next_push` would give a chunk."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             return version is not None and version.places.get(follower, 0) < len(version.pushes)
 
     def promised(self, digest: Digest, follower: object) -> tuple[bytes, Sequence[int]]:
         """What a follower may wait for: the claims as they were told last (a bitmap), and the
         numbers of the chunks that it has still to be sent."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             if version is None:
                 return b"", ()
             return version.claims, version.pushes[version.place(follower) :]
@@ -118,7 +118,7 @@ class Offers:
     def sent(self, digest: Digest, follower: object, *, needed: bool = True) -> None:
         """What `next_push` gave has been sent, or was not needed."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             if version is not None and follower in version.places:
                 version.places[follower] += 1
                 began_s = version.began_s.pop(follower, None)
@@ -127,7 +127,7 @@ class Offers:
 
     def unfollow(self, digest: Digest, follower: object) -> None:
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             if version is not None:
                 version.places.pop(follower, None)
                 version.began_s.pop(follower, None)
@@ -136,7 +136,7 @@ class Offers:
         """Between two maps to a follower: longer where there are many, and longer again where
         chunks are pushed to them, who then have less to ask for."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             followers = len(version.places) if version is not None else 0
             pushing = version is not None and version.pushes
             per_s = limits.MAPS_PER_S_PUSHING if pushing else limits.MAPS_PER_S
@@ -149,7 +149,7 @@ class Offers:
         stands still: whose chunk takes longer than chunks usually take here, which is long where
         many share a slow link."""
         with self._lock:
-            version = self._versions.get(digest.raw)
+            version = self._of(digest)
             if version is None or not version.pushes:
                 return 0
             usual_s = version.push_time.most_s
@@ -177,6 +177,12 @@ class Offers:
         """It is not called any more."""
         with self._lock:
             self._watchers.remove(changed)
+
+    def _of(self, digest: Digest) -> _Version | None:
+        return self._versions.get(digest.raw)
+
+    def _made(self, digest: Digest) -> _Version:
+        return self._versions.setdefault(digest.raw, _Version())
 
     def _tell(self, version: _Version, *, news: bool = True) -> None:
         if news:

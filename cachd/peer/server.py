@@ -19,6 +19,7 @@ from cachd.cache.cache import Cache
 from cachd.cache.niceness import yield_to_others
 from cachd.peer.bulk_path import UNBOUNDED, BulkPath
 from cachd.peer.connection import ServedConnection
+from cachd.peer.directory import family_of
 from cachd.peer.errors import NotTrusted, PeerUnreachable
 from cachd.peer.feed_loop import FeedLoop
 from cachd.peer.offers import Offers
@@ -163,8 +164,7 @@ class PeerServer:
 
 def _listen(host: str, port: int, trusted: TrustedNetworks) -> socket.socket:
     _require_trusted(host, trusted)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family_of(host), socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
