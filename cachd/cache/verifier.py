@@ -12,7 +12,9 @@ from typing import Final
 from blake3 import blake3
 
 from cachd import limits
+from registry_core.domain.limits import CHUNK_MARK, CHUNK_PART
 from registry_core.domain.manifest import Chunk
+from registry_core.domain.parts import mark_of
 from registry_core.errors import IntegrityError
 
 _MAKER: Final = object()
@@ -62,6 +64,27 @@ class Verifier:
     def _take(self, count: int) -> None:
         self._hasher.update(self._data[self._hashed : self._hashed + count])
         self._hashed += count
+
+
+class PartVerifier(Verifier):
+    """Of a chunk that has marks. `proven`: of its beginning, the bytes that a mark has proven
+    right; no more of them once one is wrong, though the chunk's id may still say otherwise."""
+
+    def __init__(self, chunk: Chunk, buffer: memoryview) -> None:
+        super().__init__(chunk, buffer)
+        self.proven = 0
+        self._marks = chunk.marks
+
+    def advance(self, filled: int) -> None:
+        while self._marks and filled - self._hashed >= CHUNK_PART:
+            self._take(CHUNK_PART)
+            mark, self._marks = self._marks[:CHUNK_MARK], self._marks[CHUNK_MARK:]
+            if mark_of(self._hasher) == mark:
+                self.proven = self._hashed
+            else:
+                self._marks = b""
+        if not self._marks:
+            super().advance(filled)
 
 
 def verify(chunk: Chunk, buffer: bytes | bytearray | memoryview) -> VerifiedChunk:

@@ -18,7 +18,8 @@ from registry_core.domain.packs import Location
 @dataclass(eq=False, slots=True)
 class Attempt:
     """An assignment under way. Workers read it; `abandoned` tells one not to begin any more. They
-    note how many chunks the request for it asked for, `together`, and how long that took."""
+    note how many chunks the request for it asked for, `together`, and how long that took.
+    `passed_on`: its bytes go to followers as they come."""
 
     wanted: Wanted
     source: Source
@@ -28,6 +29,7 @@ class Attempt:
     abandoned: bool = False
     together: int = 1
     took_s: float = 0.0
+    passed_on: bool = False
 
 
 class Attempts:

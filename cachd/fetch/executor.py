@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cachd.cache.cache import Cache
 from cachd.cache.niceness import yield_to_others
@@ -25,13 +25,15 @@ from cachd.peer.bulk_path import BulkPath
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.intake import Intake
+from cachd.peer.passing import PassingChunk
 from registry_core.domain.identifiers import NodeId
 from registry_core.domain.manifest import Manifest
 from registry_core.origin.store import Origin
 
 
 class Crew:
-    """The threads of one fetch. Used by the coordinator only, apart from the queues."""
+    """The threads of one fetch. Used by the coordinator only, apart from the queues. `pass_on` is
+    told of each part of a chunk that is to be passed on, by the thread that brings it."""
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Crew:
         manifest: Manifest,
         incarnation: int,
         bulk: BulkPath,
+        pass_on: Callable[[PassingChunk], None],
         *,
         store_threads: int,
         niceness: int,
@@ -48,6 +51,7 @@ class Crew:
         self.mailbox = Mailbox()
         self._cache = cache
         self._origin = origin
+        self._pass_on = pass_on
         self._incarnation = incarnation
         self._niceness = niceness
         self._storing = threading.Semaphore(store_threads)
@@ -111,7 +115,9 @@ class Crew:
             thread.join()
 
     def _start_one(self) -> None:
-        reader = ChunkReader(self._cache, self._origin, self._incarnation, self._intake)
+        reader = ChunkReader(
+            self._cache, self._origin, self._incarnation, self._intake, self._pass_on
+        )
         thread = threading.Thread(
             target=self._work, args=(reader,), name="cachd-fetch", daemon=True
         )

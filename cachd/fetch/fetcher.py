@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.random import default_rng
 
 from cachd.cache.cache import Cache
 from cachd.cache.pace import UNPACED, Pace
+from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import judge, judge_follow
 from cachd.fetch.errors import FetchCancelled, FetchFailed
 from cachd.fetch.events import (
@@ -132,6 +134,7 @@ class Fetcher:
             swarm.manifest,
             self._incarnation,
             self._bulk,
+            partial(self._offers.pass_on, swarm.manifest.digest),
             store_threads=self._settings.store_threads,
             niceness=self._settings.niceness,
             pace=self._pace,
@@ -140,7 +143,7 @@ class Fetcher:
             _Coordinator(self._offers, swarm, crew, peers, self._settings).run(cancel, on_progress)
         finally:
             crew.stop()
-            self._offers.claim(swarm.manifest.digest, b"")
+            self._offers.end(swarm.manifest.digest)
 
 
 class _Coordinator:
@@ -258,16 +261,11 @@ class _Coordinator:
                     self._crew.tell_held(pusher, attempt.wanted.number)
                 for other in swarm.attempts.at(attempt.wanted.number):
                     self._crew.cancel(other)
-                if attempt.source is Fixed.ORIGIN and swarm.pushing:
+                if attempt.passed_on or (attempt.source is Fixed.ORIGIN and swarm.pushing):
                     self._offers.push(swarm.manifest.digest, attempt.wanted.number)
                 self._plan_if_idling(now_s)
             case ChunkFailed(attempt, error):
-                judge(swarm, attempt, error, now_s)
-                self._claims_stale |= attempt.source is Fixed.ORIGIN
-                if isinstance(error, PeerBusy):  # who else holds it is likely to be busy too
-                    self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
-                else:
-                    self._plan_if_idling(now_s)
+                self._failed(attempt, error, now_s)
             case ChunkPushed(address, number):
                 swarm.pushed(address.node_id, number, now_s)
             case PeerTold(address, incarnation, maps):
@@ -284,6 +282,16 @@ class _Coordinator:
                 peer.following = False
                 judge_follow(swarm, peer, error, now_s)
                 self._plan_at_s = now_s
+
+    def _failed(self, attempt: Attempt, error: Exception, now_s: float) -> None:
+        if attempt.passed_on:
+            self._offers.withdraw(self._swarm.manifest.digest, attempt.wanted.number)
+        judge(self._swarm, attempt, error, now_s)
+        self._claims_stale |= attempt.source is Fixed.ORIGIN
+        if isinstance(error, PeerBusy):  # who else holds it is likely to be busy too
+            self._plan_at_s = min(self._plan_at_s, self._planned_s + PLAN_S)
+        else:
+            self._plan_if_idling(now_s)
 
     def _plan_if_idling(self, now_s: float) -> None:
         if self._swarm.idling:

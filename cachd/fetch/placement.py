@@ -86,6 +86,13 @@ class Owners:
         """Whether this node is to claim them."""
         return np.equal(self.of(numbers), np.uint64(hash_of(node)))
 
+    def ahead(self, numbers: Numbers, node: NodeId) -> float:
+        """How many of these more this node owns than owners do on average."""
+        owned = np.bincount(
+            self._of_groups[numbers // self._per_group], minlength=len(self._hashes)
+        )
+        return float(owned[self._hashes.searchsorted(np.uint64(hash_of(node)))] - owned.mean())
+
     def to_help(self, numbers: Numbers, node: NodeId) -> Numbers:
         """Those of the numbers that this node is to claim for their owners, if it can, ascending:
         of what an owner claims soon none, and no two nodes' are the same."""

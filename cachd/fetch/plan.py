@@ -70,6 +70,12 @@ def share_at_once(nodes: int) -> int:
     return max(1, limits.ORIGIN_AT_ONCE // nodes)
 
 
+def passing_on(nodes: int) -> bool:
+    """Whether one of so many nodes passes a chunk on while it comes from the origin: where they are
+    more than it serves at a time, a whole one takes long to come."""
+    return nodes > limits.ORIGIN_AT_ONCE
+
+
 def push_backlog_max(nodes: int) -> int:
     """Chunks still to be pushed at which one of so many nodes claims no more: what the origin gives
     at once, which comes at once, and one more. Where there are many, one goes and one waits."""
@@ -197,6 +203,8 @@ def _claims(
     if view.others:
         open_now, turns = _in_turn(view, worthy, open_now)
     owners = _owners(view, claimers)
+    if passing_on(count) and _ahead(view, owners):
+        return []
     ours = owners.are(open_now, view.self_id)
     if len(given_up):  # a holder that fails will not claim what it holds
         sound = _owners(view, claimers & ~view.peers.failing)
@@ -208,6 +216,17 @@ def _claims(
         to_help = owners.to_help(open_now[~ours], view.self_id)
         claimed.extend(to_help[-1:].tolist())
     return claimed
+
+
+def _ahead(view: SwarmView, owners: Owners) -> bool:
+    """Whether to let other nodes catch up for a moment. Their connections share the origin's link
+    unevenly, and what one node brings later than others is pushed when they have nothing to push
+    any more."""
+    if view.others or view.stalled or view.now_s - view.brought_s >= limits.AHEAD_WAIT_S:
+        return False
+    there = np.ones(len(view.chunks), np.bool_)
+    there[view.lacking] = False
+    return owners.ahead(there.nonzero()[0], view.self_id) > limits.AHEAD_CHUNKS
 
 
 def _surest_first(view: SwarmView, ours: Numbers, claimers: Mask) -> Numbers:

@@ -16,17 +16,20 @@ from typing import TypeVar
 
 from cachd import limits
 from cachd.cache.cache import Cache, OpenChunk
-from cachd.cache.verifier import VerifiedChunk, Verifier, verify
+from cachd.cache.verifier import PartVerifier, VerifiedChunk, Verifier, verify
 from cachd.fetch.attempts import Attempt
 from cachd.fetch.blame import LocalCopyGone
+from cachd.fetch.plan import Wanted
 from cachd.fetch.runs import Run, whole_of
 from cachd.fetch.view import Fixed
 from cachd.peer.client import PeerConnection
 from cachd.peer.directory import PeerAddress
 from cachd.peer.errors import PeerUnreachable
 from cachd.peer.intake import Intake
-from registry_core.domain.limits import CHUNK_MAX
+from cachd.peer.passing import PassingChunk
+from registry_core.domain.limits import CHUNK_MAX, CHUNK_PART
 from registry_core.domain.manifest import Chunk
+from registry_core.domain.packs import Location
 from registry_core.errors import IntegrityError, NotFound, OriginError
 from registry_core.origin.store import Origin
 
@@ -107,10 +110,16 @@ class ChunkReader:
     """Reads chunks for one worker thread."""
 
     def __init__(
-        self, cache: Cache, origin: Origin | None, incarnation: int, intake: Intake
+        self,
+        cache: Cache,
+        origin: Origin | None,
+        incarnation: int,
+        intake: Intake,
+        pass_on: Callable[[PassingChunk], None],
     ) -> None:
         self._cache = cache
         self._origin = origin
+        self._pass_on = pass_on
         self._intake = intake
         self._pages = mmap.mmap(-1, CHUNK_MAX)
         self._buffer = memoryview(self._pages)
@@ -172,7 +181,25 @@ class ChunkReader:
         if attempt.location.length != attempt.wanted.chunk.length:
             raise IntegrityError("the hint gives a chunk another length than the manifest")
         self._intake.take_all(attempt.wanted.chunk.length)  # before asking: it comes in one piece
+        if attempt.passed_on:
+            return self._passed_on(self._origin, attempt.location, attempt.wanted)
         return verify(attempt.wanted.chunk, self._origin.read_chunk(attempt.location))
+
+    def _passed_on(self, origin: Origin, place: Location, wanted: Wanted) -> VerifiedChunk:
+        """It goes to followers as far as its marks have proven it."""
+        passing, filled = PassingChunk(wanted.number, wanted.chunk.length), 0
+        verifier = PartVerifier(wanted.chunk, passing.data)
+        for piece in origin.chunk_in_parts(place, CHUNK_PART):
+            passing.data[filled : filled + len(piece)] = piece
+            filled += len(piece)
+            verifier.advance(filled)
+            if verifier.proven > passing.there:
+                passing.there = verifier.proven
+                self._pass_on(passing)
+        verified = verifier.finish()
+        passing.there = wanted.chunk.length
+        self._pass_on(passing)
+        return verified
 
     def _from_cache(self, chunk: Chunk) -> VerifiedChunk:
         """A copy from another file of this cache, hashed again: disks forget."""

@@ -7,6 +7,7 @@ stored already by then.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ from cachd.fetch.origin_pace import OriginPace
 from cachd.fetch.patience import Patience
 from cachd.fetch.peers import Peers
 from cachd.fetch.placement import Placement
-from cachd.fetch.plan import Assignment, Wanted
+from cachd.fetch.plan import Assignment, Wanted, passing_on
 from cachd.fetch.pushes import NOBODY, ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.roster import Roster
@@ -54,6 +55,7 @@ class Swarm:
         self.began_s = now_s
         self.progressed_s = now_s
         self._answered_s: float | None = None
+        self._brought_s = -math.inf
         self.fixed = {source: SourceState() for source in Fixed}
         self.complaints: list[Complaint] = []
         self.chunks = tuple(self.manifest.unique_chunks.values())
@@ -98,6 +100,10 @@ class Swarm:
         """Whether nodes push what they bring into the region: where all follow all. Elsewhere a
         chunk is passed on as it is asked for."""
         return not self.peers.others
+
+    @property
+    def _passing_on(self) -> bool:
+        return self.pushing and passing_on(self.nodes)
 
     @property
     def threads(self) -> int:
@@ -179,6 +185,7 @@ class Swarm:
         address = None if isinstance(source, Fixed) else self.peers[source].address
         location = self._locations[wanted.chunk.id] if source is Fixed.ORIGIN else None
         attempt = Attempt(wanted, source, address, location, now_s)
+        attempt.passed_on = source is Fixed.ORIGIN and self._passing_on and bool(wanted.chunk.marks)
         self.attempts.add(attempt)
         self.state_of(source).in_flight += 1
         return attempt
@@ -196,6 +203,7 @@ class Swarm:
         state.failures = state.busy = 0
         self._late.took(now_s - attempt.began_s)
         if attempt.source is Fixed.ORIGIN:
+            self._brought_s = now_s
             self.origin_pace.gave(attempt.together, attempt.took_s)
             self._patience.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
@@ -289,6 +297,7 @@ class Swarm:
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
+            brought_s=self._brought_s,
             patience_s=patience_s,
             stalled=int((now_s - self.progressed_s) / patience_s),
             origin_lacks=self._origin_lacks,

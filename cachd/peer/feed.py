@@ -18,6 +18,7 @@ from cachd.cache.cache import Cache, OpenChunk
 from cachd.peer import protocol
 from cachd.peer.bitmaps import adds, bit, set_bit, union
 from cachd.peer.offers import Offers
+from cachd.peer.passing import PassingChunk
 from cachd.peer.protocol import Held, Malformed, Status
 from cachd.peer.traffic import Traffic
 from registry_core.domain.identifiers import ChunkId, Digest
@@ -72,7 +73,7 @@ class Feed:
         self._chunk_ids: list[ChunkId] | None = None
         self._heard = bytearray()
         self._head = b""
-        self._push: _Push | None = None
+        self._push: _FilePush | _PassingPush | None = None
         self._sent: tuple[bytes, bytes] | None = None
         self._maps_at_s = 0.0
         """From then on they are sent for any change."""
@@ -83,7 +84,7 @@ class Feed:
     @property
     def under_way(self) -> bool:
         """There is something to send as soon as the connection takes it."""
-        return bool(self._head) or self._push is not None
+        return bool(self._head) or (self._push is not None and self._push.ready > 0)
 
     def close(self) -> None:
         """Let go of what is under way; the connection is left as it is."""
@@ -106,6 +107,8 @@ class Feed:
         """Unless something is under way, begin with what there is to send by now, at most one
         chunk; when to look again."""
         while not self.under_way:
+            if self._push is not None:
+                return math.inf  # more of the chunk is to come: the offers tell when
             self._queue_maps(now_s)
             if not self._head and now_s - self._sent_at_s > limits.QUIET_S:
                 self._queue_status(Status.QUIET)
@@ -129,13 +132,15 @@ class Feed:
         except BlockingIOError:
             pass
 
-    def _send_step(self, push: _Push) -> None:
+    def _send_step(self, push: _FilePush | _PassingPush) -> None:
+        if push.broken:
+            raise ConnectionAbortedError("the rest of a chunk will not come")
+        if not push.ready:
+            return
         if not push.booked:
-            push.booked = min(self._traffic.step_bytes(), push.end - push.offset)
+            push.booked = min(self._traffic.step_bytes(), push.ready)
             self._traffic.take(push.booked)
-        count = os.sendfile(self.descriptor, push.descriptor, push.offset, push.booked)
-        if not count:  # the file is shorter than it was: end here rather than invent bytes
-            raise ConnectionAbortedError("a chunk's file has become shorter")
+        count = push.send(self._connection)
         push.booked -= count
         self.progressed_s = time.monotonic()
         push.offset += count
@@ -146,7 +151,7 @@ class Feed:
 
     def _end_push(self) -> None:
         if self._push is not None:
-            os.close(self._push.descriptor)
+            self._push.close()
             self._traffic.end_push()
             self._push = None
 
@@ -203,20 +208,27 @@ class Feed:
         """With the next chunk that the follower lacks, if the limit has room for it; False if there
         is nothing to begin with for now."""
         while (number := self._offers.next_push(self._digest, self)) is not None:
-            found = self._find(number) if number not in self._there else None
-            if found is None:
+            push = self._push_of(number) if number not in self._there else None
+            if push is None:
                 self._offers.sent(self._digest, self, needed=False)
                 continue
             if not self._traffic.try_push():
-                os.close(found.descriptor)
+                push.close()
                 return False
-            length = protocol.NUMBER_BYTES + found.length
+            length = protocol.NUMBER_BYTES + push.length
             head = protocol.encode_response_header(Status.UNIT, length)
             self._queue(head + protocol.encode_number(number))
-            self._push = _Push(found)
+            self._push = push
             self._sent_at_s = now_s
             return True
         return False
+
+    def _push_of(self, number: int) -> _FilePush | _PassingPush | None:
+        passing = self._offers.passing(self._digest, number)
+        if passing is not None:
+            return _PassingPush(passing)
+        found = self._find(number)
+        return _FilePush(found) if found is not None else None
 
     def _find(self, number: int) -> OpenChunk | None:
         """None if it was dropped meanwhile: the follower asks elsewhere."""
@@ -241,12 +253,50 @@ class Feed:
         return self._offers.maps_interval_s(self._digest) if active else limits.QUIET_S / 5
 
 
-class _Push:
-    """A chunk on its way: the rest of a part of a file."""
+class _FilePush:
+    """A chunk on its way: the rest of a part of a file. `ready`: bytes that may go now. `booked`:
+    of the limit, for bytes that are yet to leave."""
 
     def __init__(self, found: OpenChunk) -> None:
-        self.descriptor = found.descriptor
+        self._file = found.descriptor
         self.length = found.length
         self.booked = 0
-        """Of the limit, for bytes that are yet to leave."""
         self.offset, self.end = found.offset, found.offset + found.length
+        self.broken = False
+
+    @property
+    def ready(self) -> int:
+        return self.end - self.offset
+
+    def send(self, connection: socket.socket) -> int:
+        """How many of the booked bytes went."""
+        count = os.sendfile(connection.fileno(), self._file, self.offset, self.booked)
+        if not count:  # the file is shorter than it was: end here rather than invent bytes
+            raise ConnectionAbortedError("a chunk's file has become shorter")
+        return count
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class _PassingPush:
+    """The same of one that is still coming. `broken`: the rest of it will not come."""
+
+    def __init__(self, chunk: PassingChunk) -> None:
+        self._chunk = chunk
+        self.booked = self.offset = 0
+        self.length = self.end = len(chunk)
+
+    @property
+    def ready(self) -> int:
+        return self._chunk.there - self.offset
+
+    @property
+    def broken(self) -> bool:
+        return self._chunk.given_up and not self.ready
+
+    def send(self, connection: socket.socket) -> int:
+        return connection.send(self._chunk.data[self.offset : self.offset + self.booked])
+
+    def close(self) -> None:
+        pass

@@ -108,6 +108,8 @@ class FeedLoop:
                 self._look(fed)
 
     def _look(self, fed: _Fed) -> None:
+        if not fed.waiting:
+            fed.feed.send()  # more may have come of a chunk that is passed on
         fed.look_at_s = fed.feed.look(time.monotonic())
         if fed.waiting != fed.feed.under_way:
             fed.waiting = not fed.waiting

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from cachd import limits
 from cachd.peer.bitmaps import bit
+from cachd.peer.passing import PassingChunk
 from cachd.peer.usual import UsualTime
 from registry_core.domain.identifiers import Digest
 
@@ -28,6 +29,8 @@ class _Version:
     began_s: dict[object, float] = field(default_factory=dict)
     """By follower: when the one under way was begun."""
     push_time: UsualTime = field(default_factory=UsualTime)
+    passing: dict[int, PassingChunk] = field(default_factory=dict)
+    """Chunks that are among the pushes, but not in the cache yet."""
     changes: int = 0
 
     def place(self, follower: object) -> int:
@@ -61,8 +64,44 @@ class Offers:
         them it is no news where it was claimed: it is promised as before."""
         with self._lock:
             version = self._made(digest)
-            version.pushes.append(number)
-            self._tell(version, news=not bit(version.claims, number))
+            if version.passing.pop(number, None) is None:
+                self._push(version, number)
+
+    def pass_on(self, digest: Digest, chunk: PassingChunk) -> None:
+        """More of this chunk is there, which comes from the origin: followers should have that
+        much of it already. Then `push` it, or `withdraw` it."""
+        with self._lock:
+            version = self._made(digest)
+            if chunk.number in version.passing:
+                self._tell(version, news=False)
+            else:
+                version.passing[chunk.number] = chunk
+                self._push(version, chunk.number)
+
+    def passing(self, digest: Digest, number: int) -> PassingChunk | None:
+        """What there is of a chunk that is being passed on."""
+        with self._lock:
+            version = self._of(digest)
+            return version.passing.get(number) if version is not None else None
+
+    def withdraw(self, digest: Digest, number: int) -> None:
+        """The rest of a chunk that is passed on will not come."""
+        with self._lock:
+            version = self._of(digest)
+            passing = version.passing.pop(number, None) if version is not None else None
+            if version is not None and passing is not None:
+                passing.given_up = True
+                self._tell(version)
+
+    def end(self, digest: Digest) -> None:
+        """Nothing is taken from the origin any more."""
+        with self._lock:
+            version = self._made(digest)
+            for passing in version.passing.values():
+                passing.given_up = True
+            version.passing.clear()
+            version.claims = b""
+            self._tell(version)
 
     def begin(self, digest: Digest) -> None:
         """The version is known here from now on."""
@@ -183,6 +222,10 @@ class Offers:
 
     def _made(self, digest: Digest) -> _Version:
         return self._versions.setdefault(digest.raw, _Version())
+
+    def _push(self, version: _Version, number: int) -> None:
+        version.pushes.append(number)
+        self._tell(version, news=not bit(version.claims, number))
 
     def _tell(self, version: _Version, *, news: bool = True) -> None:
         if news:

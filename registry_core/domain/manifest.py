@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from registry_core.domain import canonical, limits, merkle
+from registry_core.domain import canonical, limits, merkle, parts
 from registry_core.domain.identifiers import ChunkId, Digest, parse_hex32
 from registry_core.domain.paths import parse_path, refuse_collisions
 from registry_core.errors import InvalidInput, InvalidModelFiles
 
 FORMAT = "cachd.manifest/1"
+FORMAT_WITH_MARKS = "cachd.manifest/2"
+"""Of those that have marks: who knows the first only is told so, instead of misreading them."""
+
+_HEX = re.compile("[0-9a-f]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What is hashed and kept: `length` bytes whose BLAKE3 is `id`."""
+    """What is hashed and kept: `length` bytes whose BLAKE3 is `id`. `marks`, where there are any,
+    tell its parts (`domain.parts`); it is the same chunk without them."""
 
     id: ChunkId
     length: int
+    marks: bytes = field(default=b"", compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,14 @@ class Manifest:
 
     @cached_property
     def encoded(self) -> bytes:
-        return canonical.encode({"format": FORMAT, "files": [_file_json(f) for f in self.files]})
+        return canonical.encode(
+            {"format": self.format, "files": [_file_json(f) for f in self.files]}
+        )
+
+    @property
+    def format(self) -> str:
+        marked = any(chunk.marks for file in self.files for chunk in file.chunks)
+        return FORMAT_WITH_MARKS if marked else FORMAT
 
     @cached_property
     def digest(self) -> Digest:
@@ -97,9 +111,11 @@ def _parsed(data: bytes) -> Manifest:
     doc = canonical.decode(data, bytes_max=limits.MANIFEST_MAX, what="manifest")
     if not isinstance(doc, dict) or doc.keys() != {"format", "files"}:
         raise InvalidInput("manifest is not an object of 'format' and 'files'")
-    if doc["format"] != FORMAT or not isinstance(doc["files"], list):
+    if doc["format"] not in (FORMAT, FORMAT_WITH_MARKS) or not isinstance(doc["files"], list):
         raise InvalidInput(f"manifest format {doc['format']!r:.40} is not known here")
     made = Manifest(tuple(_parse_file(item) for item in doc["files"]))
+    if doc["format"] != made.format:
+        raise InvalidInput(f"manifest: {doc['format']} is not the format of what it says")
     _check(made)
     vars(made)["encoded"] = data  # there is one encoding only
     return made
@@ -110,8 +126,13 @@ def _file_json(file: ModelFile) -> dict[str, Any]:
         "path": file.path,
         "size": file.size,
         "sha256": file.sha256.hex(),
-        "chunks": [[chunk.id.hex, chunk.length] for chunk in file.chunks],
+        "chunks": [_chunk_json(chunk) for chunk in file.chunks],
     }
+
+
+def _chunk_json(chunk: Chunk) -> list[str | int]:
+    marks = [chunk.marks.hex()] if chunk.marks else []
+    return [chunk.id.hex, chunk.length, *marks]
 
 
 def _parse_file(doc: Any) -> ModelFile:
@@ -128,9 +149,17 @@ def _parse_file(doc: Any) -> ModelFile:
 
 
 def _parse_chunk(doc: Any) -> Chunk:
-    if not isinstance(doc, list) or len(doc) != 2 or type(doc[1]) is not int:
-        raise InvalidInput("manifest: a chunk is not [id, length]")
-    return Chunk(ChunkId.parse_hex(doc[0]), doc[1])
+    if not isinstance(doc, list) or len(doc) not in (2, 3) or type(doc[1]) is not int:
+        raise InvalidInput("manifest: a chunk is not [id, length] or [id, length, marks]")
+    marks = _parse_marks(doc[2], doc[1]) if len(doc) == 3 else b""
+    return Chunk(ChunkId.parse_hex(doc[0]), doc[1], marks)
+
+
+def _parse_marks(text: Any, chunk_bytes: int) -> bytes:
+    length = parts.marks_length(chunk_bytes)
+    if not isinstance(text, str) or len(text) != 2 * length or not _HEX.fullmatch(text):
+        raise InvalidInput(f"manifest: a chunk's marks are not {length} bytes in lower-case hex")
+    return bytes.fromhex(text)
 
 
 def _check(manifest: Manifest) -> None:

@@ -141,6 +141,26 @@ class Origin:
             raise OriginError(f"origin {self.url}: {key} ends early", retryable=False)
         return view
 
+    def chunk_in_parts(self, place: Location, part_bytes: int) -> Iterator[memoryview]:
+        """The bytes at `place`, unverified, as they come: of at least `part_bytes` each, but for
+        the last. What fails in their midst is not tried again here."""
+        key, end = pack_key(place.pack), place.offset + place.length
+        result = self._do(
+            lambda: obstore.get(self._store, key, options={"range": (place.offset, end)}),
+            f"read {key}",
+        )
+        pieces, left = iter(result.stream(min_chunk_size=part_bytes)), place.length
+        while (piece := self._do(lambda: next(pieces, None), f"read {key}")) is not None:
+            view = memoryview(piece)
+            left -= len(view)
+            if left < 0:
+                break
+            yield view
+        if left:
+            raise OriginError(
+                f"origin {self.url}: {key} has not the length that was asked for", retryable=False
+            )
+
     def put(self, key: str, data: bytes | bytearray | memoryview) -> None:
         """Store an object whose content its key determines; durable when this returns."""
         self._do(lambda: obstore.put(self._store, key, data, use_multipart=False), f"write {key}")

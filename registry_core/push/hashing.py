@@ -11,8 +11,10 @@ from contextlib import contextmanager
 
 from blake3 import blake3
 
+from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
+from registry_core.domain.parts import marks_of
 from registry_core.errors import InvalidModelFiles
 from registry_core.push.layout import spans_of
 from registry_core.push.progress import Progress
@@ -22,10 +24,14 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 def build_manifest(files: list[SourceFile], chunk_bytes: int, progress: Progress) -> Manifest:
-    """Hash all files, several at a time; both hashes release the GIL."""
-    tally = _Tally(sum(file.size for file in files), progress)
+    """Hash all files, several at a time; both hashes release the GIL. Chunks of small versions get
+    marks, since hosts have few of them to pass on: in those of others they would say little for
+    their bytes."""
+    total = sum(file.size for file in files)
+    marked = chunk_bytes <= limits.CHUNK_SMALL and total < limits.SMALL_VERSION_MAX
+    tally = _Tally(total, progress)
     with ThreadPoolExecutor(_THREADS, "hash") as pool:
-        hashed = pool.map(lambda file: _hash_file(file, chunk_bytes, tally), files)
+        hashed = pool.map(lambda file: _hash_file(file, chunk_bytes, marked, tally), files)
         return Manifest.build(list(hashed))
 
 
@@ -41,7 +47,7 @@ class _Tally:
         self._progress("hash", done, self._total)
 
 
-def _hash_file(file: SourceFile, chunk_bytes: int, tally: _Tally) -> ModelFile:
+def _hash_file(file: SourceFile, chunk_bytes: int, marked: bool, tally: _Tally) -> ModelFile:
     with open_source(file) as descriptor:
         try:
             spans = spans_of(descriptor, file.path, file.size, chunk_bytes)
@@ -53,7 +59,8 @@ def _hash_file(file: SourceFile, chunk_bytes: int, tally: _Tally) -> ModelFile:
             view = buffer[: end - start]
             read_exactly(descriptor, file, view, start)
             whole.update(view)
-            chunks.append(Chunk(ChunkId(blake3(view).digest()), len(view)))
+            marks = marks_of(view) if marked else b""
+            chunks.append(Chunk(ChunkId(blake3(view).digest()), len(view), marks))
             tally.add(len(view))
         refuse_changed(descriptor, file)
     return ModelFile(file.path, file.size, whole.digest(), tuple(chunks))

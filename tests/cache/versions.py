@@ -12,6 +12,7 @@ from cachd.cache.cache import Cache
 from cachd.cache.verifier import verify
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
+from registry_core.domain.parts import marks_of
 
 CHUNK = 64 * 1024
 
@@ -22,16 +23,19 @@ def random_bytes(size: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def chunk_of(data: bytes) -> Chunk:
-    return Chunk(ChunkId(blake3(data).digest()), len(data))
+def chunk_of(data: bytes, *, marked: bool = False) -> Chunk:
+    marks = marks_of(memoryview(data)) if marked else b""
+    return Chunk(ChunkId(blake3(data).digest()), len(data), marks)
 
 
-def make_version(files: Mapping[str, bytes], chunk_bytes: int = CHUNK) -> tuple[Manifest, Chunks]:
+def make_version(
+    files: Mapping[str, bytes], chunk_bytes: int = CHUNK, *, marked: bool = False
+) -> tuple[Manifest, Chunks]:
     """The manifest of `files`, and the bytes of its chunks."""
     made, chunks = [], {}
     for path, data in files.items():
         pieces = [data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)]
-        listed = tuple(chunk_of(piece) for piece in pieces)
+        listed = tuple(chunk_of(piece, marked=marked) for piece in pieces)
         chunks.update({chunk.id: piece for chunk, piece in zip(listed, pieces, strict=True)})
         made.append(ModelFile(path, len(data), hashlib.sha256(data).digest(), listed))
     return Manifest.build(made), chunks

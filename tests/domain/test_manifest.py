@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from registry_core.domain import canonical, limits
 from registry_core.domain.identifiers import ChunkId
-from registry_core.domain.manifest import Chunk, Manifest
+from registry_core.domain.manifest import Chunk, Manifest, ModelFile
 from registry_core.domain.packs import (
     decode_hint,
     pack_trailer,
@@ -70,6 +70,60 @@ def changed(change: Callable[[Any], object]) -> bytes:
 def test_manifests_that_are_refused(change: Callable[[Any], object]) -> None:
     with pytest.raises(InvalidInput):
         Manifest.parse(changed(change))
+
+
+def marked() -> Manifest:
+    """Of one file of two chunks, of which the first has marks."""
+    length = limits.CHUNK_PART * 2 + 1
+    chunks = (
+        Chunk(ChunkId.parse_hex(CHUNK_A), length, bytes(range(2 * limits.CHUNK_MARK))),
+        Chunk(ChunkId(bytes(32)), 5),
+    )
+    return Manifest.build([ModelFile("w", length + 5, bytes(32), chunks)])
+
+
+def test_a_manifest_with_marks_says_so_and_is_another_version() -> None:
+    made = marked()
+    assert (
+        made.encoded
+        == f'{{"files":[{{"chunks":[["{CHUNK_A}",65537,"000102030405060708090a0b0c0d0e0f"],'
+        f'["{"00" * 32}",5]],"path":"w","sha256":"{"00" * 32}","size":65542}}],'
+        '"format":"cachd.manifest/2"}'.encode()
+    )
+    assert Manifest.parse(made.encoded) == made
+    assert [chunk.marks for chunk in Manifest.parse(made.encoded).files[0].chunks] == [
+        bytes(range(16)), b"",
+    ]  # fmt: skip
+    plain = Manifest.build(
+        [
+            ModelFile(file.path, file.size, file.sha256, tuple(
+                Chunk(chunk.id, chunk.length) for chunk in file.chunks
+            ))
+            for file in made.files
+        ]
+    )  # fmt: skip
+    assert plain.digest != made.digest
+    assert plain.files[0].chunk_root == made.files[0].chunk_root, "what the publisher signs"
+
+
+@pytest.mark.parametrize(
+    "marks", ["", "00", "0001020304050607", "000102030405060708090A0B0C0D0E0F", 5, None, "zz" * 16]
+)
+def test_marks_that_are_refused(marks: Any) -> None:
+    doc: Any = canonical.decode(marked().encoded, bytes_max=10_000, what="made")
+    doc["files"][0]["chunks"][0][2] = marks
+    with pytest.raises(InvalidInput, match="marks"):
+        Manifest.parse(canonical.encode(doc))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_manifest_has_one_format_only(number: int) -> None:
+    doc: Any = canonical.decode(marked().encoded, bytes_max=10_000, what="made")
+    if number == 2:
+        del doc["files"][0]["chunks"][0][2]
+    doc["format"] = f"cachd.manifest/{number}"
+    with pytest.raises(InvalidInput, match="format"):
+        Manifest.parse(canonical.encode(doc))
 
 
 def test_any_flipped_bit_is_refused_or_another_identity(seed: int) -> None:

@@ -155,7 +155,9 @@ def test_a_cancelled_attempt_ends_and_its_thread_goes_on(tmp_path: Path) -> None
     asked, ended = threading.Event(), threading.Event()
     with scripted_peer(hanging(asked, ended)) as address, node(tmp_path / "a", None) as alone:
         alone.cache.begin(manifest)
-        crew = Crew(alone.cache, None, manifest, 1, UNBOUNDED, store_threads=4, niceness=0)
+        crew = Crew(
+            alone.cache, None, manifest, 1, UNBOUNDED, lambda _: None, store_threads=4, niceness=0
+        )
         try:
             hung, again = (_attempt_at(first, address) for _ in range(2))
             crew.fetch([hung], threads=1)

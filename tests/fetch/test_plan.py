@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ def view(lacking: int | Iterable[int], *peers: Peer, **changes: Any) -> SwarmVie
         "origin_slots": 4,
         "origin_in_flight": 0,
         "push_backlog": 0,
+        "brought_s": -math.inf,
         "patience_s": SETTINGS.claim_timeout_s,
         "stalled": 0,
         "origin_lacks": (),
@@ -304,6 +306,36 @@ def test_a_region_asks_its_origin_for_so_much_at_once() -> None:
 
 def test_who_is_behind_in_pushing_claims_no_more() -> None:
     assert planned(view(20, push_backlog=push_backlog_max(1))) == []
+
+
+def many(*, held: Callable[[int], int]) -> tuple[list[Peer], list[int]]:
+    """As many others as the origin serves at a time, each with so many of its own of all chunks;
+    and which chunks are this node's."""
+    nodes = [NodeId(f"n{n}") for n in range(limits.ORIGIN_AT_ONCE)]
+    everybody = [SELF, *nodes]
+    others = [
+        peer(node, *owned(everybody, node, len(CHUNKS))[: held(place)])
+        for place, node in enumerate(nodes)
+    ]
+    return others, owned(everybody, SELF, len(CHUNKS))
+
+
+def test_who_is_ahead_lets_the_others_catch_up_for_a_moment() -> None:
+    others, own = many(held=lambda _: 1)
+    theirs = {int(n) for one in others for n in one.held.nonzero()[0]}
+    ahead = set(range(len(CHUNKS))) - theirs - set(own[:2])
+    assert planned(view(ahead, *others, brought_s=100.0)) == []
+    longer_ago = 100.0 - limits.AHEAD_WAIT_S
+    assert len(planned(view(ahead, *others, brought_s=longer_ago))) == 1
+    assert len(planned(view(ahead, *others, brought_s=100.0, stalled=1))) == 1
+    level = set(range(len(CHUNKS))) - theirs - set(own[:1])
+    assert len(planned(view(level, *others, brought_s=100.0))) == 1
+
+
+def test_where_nodes_are_few_nobody_waits_for_the_others() -> None:
+    others, own = many(held=lambda _: 0)
+    few = others[: limits.ORIGIN_AT_ONCE - 1]
+    assert len(planned(view(set(range(len(CHUNKS))) - set(own[:3]), *few, brought_s=100.0))) == 1
 
 
 def test_who_knows_few_yet_begins_with_what_all_would_leave_to_it() -> None:

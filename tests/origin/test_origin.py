@@ -71,6 +71,19 @@ def test_chunks(origin: Origin) -> None:
         origin.read_chunk(Location(PackName(bytes(32)), 0, 1))
 
 
+def test_a_chunk_in_parts(origin: Origin) -> None:
+    origin.put(pack_key(NAME), bytes(range(256)) * 1000)
+    place = Location(NAME, 3, 200_000)
+    parts = [bytes(part) for part in origin.chunk_in_parts(place, 1000)]
+    assert b"".join(parts) == (bytes(range(256)) * 1000)[3:200_003]
+    assert all(len(part) >= 1000 for part in parts[:-1])
+    for place in (Location(NAME, 255_999, 2), Location(NAME, 300_000, 5)):
+        with pytest.raises(OriginError):
+            list(origin.chunk_in_parts(place, 1000))
+    with pytest.raises(NotFound):
+        list(origin.chunk_in_parts(Location(PackName(bytes(32)), 0, 1), 1000))
+
+
 @pytest.mark.parametrize("url", ["/plain/path", "ftp://x", "", "file", "s3://id:secret@b/p"])
 def test_urls_that_are_refused(url: str) -> None:
     with pytest.raises(InvalidInput):

@@ -12,7 +12,11 @@ import pytest
 from obstore.store import S3Store
 
 import registry_core
+from registry_core.domain.identifiers import Digest
+from registry_core.domain.limits import CHUNK_PART
+from registry_core.domain.packs import decode_hint
 from registry_core.errors import OriginError
+from registry_core.origin.layout import hint_key
 from registry_core.origin.store import Origin
 from registry_core.verify import verify_versions
 from tests.origin import ceph, swift
@@ -67,6 +71,10 @@ def test_life_of_a_version_on_s3(tmp_path: Path, options: dict[str, str]) -> Non
         )
         assert report.problems == []
         assert report.bytes_read == first.bytes_uploaded
+        hint = registry.origin.get(hint_key(Digest.parse(first.version.digest)), bytes_max=1 << 20)
+        place = max(decode_hint(hint).values(), key=lambda place: place.length)
+        parts = list(registry.origin.chunk_in_parts(place, CHUNK_PART))
+        assert b"".join(parts) == bytes(registry.origin.read_chunk(place))
 
 
 def test_a_wrong_secret_is_refused_and_said(

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from registry_core import Registry
 from registry_core.domain import limits
@@ -16,6 +17,7 @@ from registry_core.domain.manifest import Manifest
 from registry_core.errors import IntegrityError, InvalidInput, InvalidModelFiles, NotFound
 from registry_core.origin.layout import bundle_key, hint_key, manifest_key
 from registry_core.push.hashing import build_manifest
+from registry_core.push.pipeline import PushReport
 from registry_core.push.progress import silent
 from registry_core.push.scan import scan_directory
 from registry_core.push.upload import Uploader
@@ -192,6 +194,35 @@ def test_the_chunk_size_is_kept_along_the_line(registry: Registry, tmp_path: Pat
     model = registry.control.find_model(ModelName("m"))
     assert model is not None
     assert model.chunk_bytes == limits.CHUNK_SMALL
+
+
+def test_chunks_of_small_versions_have_marks(registry: Registry, tmp_path: Path) -> None:
+    files = tmp_path / "a"
+    files.mkdir()
+    data = os.urandom(600_000)
+    (files / "w.bin").write_bytes(data)
+    manifest = manifest_of(registry, registry.push(files, "m"))
+    chunks = [
+        (data[at : at + chunk.length], chunk) for at, chunk in manifest.files[0].placed_chunks()
+    ]
+    assert [chunk.length for _, chunk in chunks] == [262_144, 262_144, 75_712]
+    for content, chunk in chunks:
+        ends = range(limits.CHUNK_PART, chunk.length, limits.CHUNK_PART)
+        assert chunk.marks == b"".join(blake3(content[:end]).digest()[:8] for end in ends)
+
+
+def test_chunks_of_others_have_none(registry: Registry, tmp_path: Path) -> None:
+    files = tmp_path / "a"
+    files.mkdir()
+    with (files / "w.bin").open("wb") as file:
+        file.truncate(limits.SMALL_VERSION_MAX)
+    manifest = manifest_of(registry, registry.push(files, "m"))
+    assert all(chunk.marks == b"" for chunk in manifest.files[0].chunks)
+
+
+def manifest_of(registry: Registry, report: PushReport) -> Manifest:
+    digest = Digest.parse(report.version.digest)
+    return Manifest.parse(registry.origin.get(manifest_key(digest), bytes_max=MIB))
 
 
 def test_more_than_one_pack(registry: Registry, tmp_path: Path) -> None:

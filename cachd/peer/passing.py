@@ -1,0 +1,20 @@
+"""A chunk that goes to followers while it comes from the origin: of its beginning, what is proven.
+
+It has memory of its own, in which it stays until the last who was being sent it has all.
+"""
+
+from __future__ import annotations
+
+
+class PassingChunk:
+    """One thread fills `data` and calls `proven`, another sends; neither waits for the other.
+    `there`: bytes that may be sent. `given_up`: there will be no more."""
+
+    def __init__(self, number: int, length: int) -> None:
+        self.number = number
+        self.data = memoryview(bytearray(length))
+        self.there = 0
+        self.given_up = False
+
+    def __len__(self) -> int:
+        return len(self.data)
