@@ -203,7 +203,7 @@ def _claims(
     if view.others:
         open_now, turns = _in_turn(view, worthy, open_now)
     owners = _owners(view, claimers)
-    if passing_on(count) and _ahead(view, owners):
+    if _ahead(view, owners):
         return []
     ours = owners.are(open_now, view.self_id)
     if len(given_up):  # a holder that fails will not claim what it holds
@@ -222,7 +222,7 @@ def _ahead(view: SwarmView, owners: Owners) -> bool:
     """Whether to let other nodes catch up for a moment. Their connections share the origin's link
     unevenly, and what one node brings later than others is pushed when they have nothing to push
     any more."""
-    if view.others or view.stalled or view.now_s - view.brought_s >= limits.AHEAD_WAIT_S:
+    if view.others or view.stalled or view.now_s >= view.yields_until_s:
         return False
     there = np.ones(len(view.chunks), np.bool_)
     there[view.lacking] = False

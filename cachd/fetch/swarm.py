@@ -55,7 +55,7 @@ class Swarm:
         self.began_s = now_s
         self.progressed_s = now_s
         self._answered_s: float | None = None
-        self._brought_s = -math.inf
+        self._yields_until_s = -math.inf
         self.fixed = {source: SourceState() for source in Fixed}
         self.complaints: list[Complaint] = []
         self.chunks = tuple(self.manifest.unique_chunks.values())
@@ -202,8 +202,9 @@ class Swarm:
         state = self.end(attempt)
         state.failures = state.busy = 0
         self._late.took(now_s - attempt.began_s)
+        if attempt.passed_on:
+            self._yields_until_s = now_s + limits.AHEAD_WAIT_SHARE * (now_s - attempt.began_s)
         if attempt.source is Fixed.ORIGIN:
-            self._brought_s = now_s
             self.origin_pace.gave(attempt.together, attempt.took_s)
             self._patience.took(now_s - attempt.began_s)
         self._settle(attempt.wanted.number, state, now_s)
@@ -297,7 +298,7 @@ class Swarm:
             origin_slots=self._origin_slots(run) if ready else 0,
             origin_in_flight=origin.in_flight,
             push_backlog=push_backlog,
-            brought_s=self._brought_s,
+            yields_until_s=self._yields_until_s,
             patience_s=patience_s,
             stalled=int((now_s - self.progressed_s) / patience_s),
             origin_lacks=self._origin_lacks,

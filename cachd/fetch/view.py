@@ -101,9 +101,10 @@ class SwarmView:
     `origin_slots`: how many more chunks the origin may be asked for now;
     `origin_in_flight`: how many it is being asked for; `origin_lacks`: what it cannot give.
     `push_backlog`: chunks that this node has brought into the region and has still to send to a
-    peer; `brought_s`: when the last of them came. `patience_s`: how long others are waited for;
-    `stalled`: how many times it has passed since anything came. `threads_free` and `bytes_free`
-    bound the plan. `origin_run`: chunks that a request to the origin is to bring.
+    peer; `yields_until_s`: until then it leaves the origin to others while it is ahead of them.
+    `patience_s`: how long others are waited for; `stalled`: how many times it has passed since
+    anything came. `threads_free` and `bytes_free` bound the plan. `origin_run`: chunks that a
+    request to the origin is to bring.
     """
 
     now_s: float
@@ -123,7 +124,7 @@ class SwarmView:
     origin_slots: int
     origin_in_flight: int
     push_backlog: int
-    brought_s: float
+    yields_until_s: float
     patience_s: float
     stalled: int
     origin_lacks: Mask

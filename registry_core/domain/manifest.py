@@ -156,6 +156,8 @@ def _parse_chunk(doc: Any) -> Chunk:
 
 
 def _parse_marks(text: Any, chunk_bytes: int) -> bytes:
+    if chunk_bytes > limits.CHUNK_SMALL:
+        raise InvalidInput(f"manifest: a chunk of {chunk_bytes} bytes has marks")
     length = parts.marks_length(chunk_bytes)
     if not isinstance(text, str) or len(text) != 2 * length or not _HEX.fullmatch(text):
         raise InvalidInput(f"manifest: a chunk's marks are not {length} bytes in lower-case hex")

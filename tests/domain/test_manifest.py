@@ -116,6 +116,15 @@ def test_marks_that_are_refused(marks: Any) -> None:
         Manifest.parse(canonical.encode(doc))
 
 
+def test_marks_of_a_large_chunk_are_refused() -> None:
+    """A node keeps chunks with marks in memory for each follower that is slow."""
+    length = limits.CHUNK_SMALL + 1
+    chunk = Chunk(ChunkId(bytes(32)), length, bytes(8 * limits.CHUNK_MARK))
+    made = Manifest.build([ModelFile("w", length, bytes(32), (chunk,))])
+    with pytest.raises(InvalidInput, match="marks"):
+        Manifest.parse(made.encoded)
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_manifest_has_one_format_only(number: int) -> None:
     doc: Any = canonical.decode(marked().encoded, bytes_max=10_000, what="made")

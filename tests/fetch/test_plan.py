@@ -106,7 +106,7 @@ def view(lacking: int | Iterable[int], *peers: Peer, **changes: Any) -> SwarmVie
         "origin_slots": 4,
         "origin_in_flight": 0,
         "push_backlog": 0,
-        "brought_s": -math.inf,
+        "yields_until_s": -math.inf,
         "patience_s": SETTINGS.claim_timeout_s,
         "stalled": 0,
         "origin_lacks": (),
@@ -324,18 +324,11 @@ def test_who_is_ahead_lets_the_others_catch_up_for_a_moment() -> None:
     others, own = many(held=lambda _: 1)
     theirs = {int(n) for one in others for n in one.held.nonzero()[0]}
     ahead = set(range(len(CHUNKS))) - theirs - set(own[:2])
-    assert planned(view(ahead, *others, brought_s=100.0)) == []
-    longer_ago = 100.0 - limits.AHEAD_WAIT_S
-    assert len(planned(view(ahead, *others, brought_s=longer_ago))) == 1
-    assert len(planned(view(ahead, *others, brought_s=100.0, stalled=1))) == 1
+    assert planned(view(ahead, *others, yields_until_s=100.1)) == []
+    assert len(planned(view(ahead, *others, yields_until_s=100.0))) == 1
+    assert len(planned(view(ahead, *others, yields_until_s=100.1, stalled=1))) == 1
     level = set(range(len(CHUNKS))) - theirs - set(own[:1])
-    assert len(planned(view(level, *others, brought_s=100.0))) == 1
-
-
-def test_where_nodes_are_few_nobody_waits_for_the_others() -> None:
-    others, own = many(held=lambda _: 0)
-    few = others[: limits.ORIGIN_AT_ONCE - 1]
-    assert len(planned(view(set(range(len(CHUNKS))) - set(own[:3]), *few, brought_s=100.0))) == 1
+    assert len(planned(view(level, *others, yields_until_s=100.1))) == 1
 
 
 def test_who_knows_few_yet_begins_with_what_all_would_leave_to_it() -> None:
