@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.random import default_rng
 
+from cachd import limits
 from cachd.cache.cache import Cache
 from cachd.cache.pace import UNPACED, Pace
 from cachd.fetch.attempts import Attempt
@@ -197,6 +198,9 @@ class _Coordinator:
                 self._roster = Roster(listed)
             for address in self._swarm.set_peers(self._roster, now_s):
                 self._crew.unfollow(address)
+            if self._swarm.passing_on:
+                until_s = self._swarm.began_s + limits.FIRST_PUSH_WAIT_S
+                self._offers.expect(self._swarm.manifest.digest, len(self._swarm.peers), until_s)
         if now_s < self._follow_at_s:
             return
         self._follow_at_s = now_s + TICK_S

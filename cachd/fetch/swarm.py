@@ -102,7 +102,8 @@ class Swarm:
         return not self.peers.others
 
     @property
-    def _passing_on(self) -> bool:
+    def passing_on(self) -> bool:
+        """Whether chunks go to followers while they come from the origin."""
         return self.pushing and passing_on(self.nodes)
 
     @property
@@ -185,7 +186,7 @@ class Swarm:
         address = None if isinstance(source, Fixed) else self.peers[source].address
         location = self._locations[wanted.chunk.id] if source is Fixed.ORIGIN else None
         attempt = Attempt(wanted, source, address, location, now_s)
-        attempt.passed_on = source is Fixed.ORIGIN and self._passing_on and bool(wanted.chunk.marks)
+        attempt.passed_on = source is Fixed.ORIGIN and self.passing_on and bool(wanted.chunk.marks)
         self.attempts.add(attempt)
         self.state_of(source).in_flight += 1
         return attempt

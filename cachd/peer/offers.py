@@ -32,6 +32,8 @@ class _Version:
     passing: dict[int, PassingChunk] = field(default_factory=dict)
     """Chunks that are among the pushes, but not in the cache yet."""
     changes: int = 0
+    expected: int = 0
+    expected_until_s: float = -math.inf
 
     def place(self, follower: object) -> int:
         """How many of the pushes are done for it, or left to be asked for because it came late: to
@@ -108,6 +110,14 @@ class Offers:
         with self._lock:
             self._tell(self._made(digest))
 
+    def expect(self, digest: Digest, followers: int, until_s: float) -> None:
+        """Push nothing before so many follow, or that time. A connection that is made while chunks
+        fill the links has long round trips from the start, for which Linux queues little at a time:
+        as long as it lasts, its follower gets less than others."""
+        with self._lock:
+            version = self._made(digest)
+            version.expected, version.expected_until_s = followers, until_s
+
     def forget(self, digest: Digest) -> None:
         """The version was dropped."""
         with self._lock:
@@ -134,13 +144,16 @@ class Offers:
             if version is None:
                 return None
             place = version.place(follower)
-            if place == len(version.pushes):
+            awaited = len(version.places) < version.expected
+            if place == len(version.pushes) or (
+                awaited and self._clock() < version.expected_until_s
+            ):
                 return None
             version.began_s.setdefault(follower, self._clock())
             return version.pushes[place]
 
     def has_push(self, digest: Digest, follower: object) -> bool:
-        """Whether `next_push` would give a chunk."""
+        """Whether `next_push` would give a chunk, now or soon."""
         with self._lock:
             version = self._of(digest)
             return version is not None and version.places.get(follower, 0) < len(version.pushes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cachd import limits
 from cachd.peer.offers import Offers
+from cachd.peer.passing import PassingChunk
 from cachd.peer.usual import UsualTime
 from registry_core.domain.identifiers import Digest
 
@@ -131,3 +132,38 @@ def test_who_comes_late_is_pushed_the_last_few() -> None:
     assert followers.offers.promised(VERSION, "late")[1] == list(range(5, count))
     assert followers.offers.next_push(VERSION, "late") == 5
     assert followers.backlog == count, "it is as far as it need be"
+
+
+def test_pushes_wait_until_those_expected_follow_but_not_for_long() -> None:
+    followers = Followers("abc")
+    followers.offers.expect(VERSION, 4, until_s=5.0)
+    followers.offers.push(VERSION, 7)
+    assert [followers.offers.next_push(VERSION, name) for name in "abc"] == [None] * 3
+    assert followers.offers.next_push(VERSION, "d") == 7
+    assert followers.offers.next_push(VERSION, "a") == 7
+
+    alone = Followers("abc")
+    alone.offers.expect(VERSION, 4, until_s=5.0)
+    alone.offers.push(VERSION, 7)
+    alone.now_s = 4.9
+    assert alone.offers.next_push(VERSION, "a") is None
+    alone.now_s = 5.0
+    assert alone.offers.next_push(VERSION, "a") == 7
+
+
+def test_a_chunk_is_passed_on_until_it_is_stored_or_withdrawn() -> None:
+    offers, passing = Followers("a").offers, PassingChunk(3, 100)
+    offers.pass_on(VERSION, passing)
+    offers.pass_on(VERSION, passing)
+    assert offers.passing(VERSION, 3) is passing
+    assert offers.promised(VERSION, "a") == (b"", [3]), "once"
+    offers.push(VERSION, 3)
+    assert offers.passing(VERSION, 3) is None
+    assert offers.promised(VERSION, "a") == (b"", [3]), "as before"
+    assert not passing.given_up
+    for end in (lambda: offers.withdraw(VERSION, 4), lambda: offers.end(VERSION)):
+        late = PassingChunk(4, 100)
+        offers.pass_on(VERSION, late)
+        end()
+        assert late.given_up
+        assert offers.passing(VERSION, 4) is None
