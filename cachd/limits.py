@@ -95,6 +95,7 @@ CROWD_ORIGIN_AT_ONCE = 96  # and later: what nobody is seen to have, since news 
 CLAIM_PASSED_CHUNKS = 256  # later ones seen, before another node claims a chunk
 OUTSTANDING_MAX = 64 * MIB
 ENDGAME_CHUNKS = 8  # lacking at most, where those that are late are asked of a second peer too
+PASSING_ON_NODES = 24  # from which on chunks are passed on as they come: a whole one takes long
 FIRST_PUSH_WAIT_S = 1.0  # for all peers to be connected, where chunks are passed on as they come
 AHEAD_CHUNKS = 0.7  # of its share that a node has brought more than others have on average
 AHEAD_WAIT_SHARE = 0.35  # of what its last chunk took to come: for so long they may catch up

@@ -71,9 +71,9 @@ def share_at_once(nodes: int) -> int:
 
 
 def passing_on(nodes: int) -> bool:
-    """Whether one of so many nodes passes a chunk on while it comes from the origin: where they are
-    more than it serves at a time, a whole one takes long to come."""
-    return nodes > limits.ORIGIN_AT_ONCE
+    """Whether one of so many nodes passes a chunk on while it comes from the origin: where many
+    share its link, a whole one takes long to come."""
+    return nodes >= limits.PASSING_ON_NODES
 
 
 def push_backlog_max(nodes: int) -> int:

@@ -61,7 +61,7 @@ def origin_that(answers: Answer) -> type[BaseHTTPRequestHandler]:
 def absent() -> list[PeerAddress]:
     """As many nodes as make one pass on, at ports where nobody listens."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(limits.ORIGIN_AT_ONCE)]
+        sockets = [stack.enter_context(socket.socket()) for _ in range(limits.PASSING_ON_NODES)]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [
@@ -219,8 +219,8 @@ def test_who_is_slow_gets_the_chunk_after_it_is_stored(tmp_path: Path) -> None:
 
 
 def test_many_nodes_pass_on_and_bring_one_copy(tmp_path: Path) -> None:
-    count = limits.ORIGIN_AT_ONCE + 2
-    data = random_bytes(3 * count * 2 * CHUNK_PART, 6)
+    count = limits.PASSING_ON_NODES
+    data = random_bytes(2 * count * 2 * CHUNK_PART, 6)
     manifest, chunks = make_version({"w.bin": data}, 2 * CHUNK_PART, marked=True)
     origin = Origin.open(f"file://{tmp_path / 'origin'}")
     places = put_packs(origin, manifest, chunks)
