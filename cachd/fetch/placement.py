@@ -80,7 +80,7 @@ class Owners:
 
     def of(self, numbers: Numbers) -> Hashes:
         """The hashes of their owners."""
-        return self._hashes[self._of_groups[numbers // self._per_group]]
+        return self._hashes[self._places_of(numbers)]
 
     def are(self, numbers: Numbers, node: NodeId) -> Mask:
         """Whether this node is to claim them."""
@@ -88,15 +88,13 @@ class Owners:
 
     def ahead(self, numbers: Numbers, node: NodeId) -> float:
         """How many of these more this node owns than owners do on average."""
-        owned = np.bincount(
-            self._of_groups[numbers // self._per_group], minlength=len(self._hashes)
-        )
+        owned = np.bincount(self._places_of(numbers), minlength=len(self._hashes))
         return float(owned[self._hashes.searchsorted(np.uint64(hash_of(node)))] - owned.mean())
 
     def to_help(self, numbers: Numbers, node: NodeId) -> Numbers:
         """Those of the numbers that this node is to claim for their owners, if it can, ascending:
         of what an owner claims soon none, and no two nodes' are the same."""
-        owners = self._of_groups[numbers // self._per_group]
+        owners = self._places_of(numbers)
         order = np.argsort(owners, kind="stable")
         places = np.empty(len(owners), np.intp)
         places[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
@@ -109,6 +107,10 @@ class Owners:
         helpers = self._hashes[weights.argmax(axis=1)]
         ours: Mask = np.equal(helpers, np.uint64(hash_of(node)))
         return numbers[ours]
+
+    def _places_of(self, numbers: Numbers) -> NDArray[np.intp]:
+        """Of their owners among the hashes."""
+        return self._of_groups[numbers // self._per_group]
 
     def ranks(self, numbers: Numbers, node: NodeId) -> NDArray[np.intp]:
         """How many nodes rendezvous hashing prefers to this one, for each."""

@@ -70,12 +70,6 @@ def share_at_once(nodes: int) -> int:
     return max(1, limits.ORIGIN_AT_ONCE // nodes)
 
 
-def passing_on(nodes: int) -> bool:
-    """Whether one of so many nodes passes a chunk on while it comes from the origin: where many
-    share its link, a whole one takes long to come."""
-    return nodes >= limits.PASSING_ON_NODES
-
-
 def push_backlog_max(nodes: int) -> int:
     """Chunks still to be pushed at which one of so many nodes claims no more: what the origin gives
     at once, which comes at once, and one more. Where there are many, one goes and one waits."""

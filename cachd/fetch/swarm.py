@@ -23,7 +23,7 @@ from cachd.fetch.origin_pace import OriginPace
 from cachd.fetch.patience import Patience
 from cachd.fetch.peers import Peers
 from cachd.fetch.placement import Placement
-from cachd.fetch.plan import Assignment, Wanted, passing_on
+from cachd.fetch.plan import Assignment, Wanted
 from cachd.fetch.pushes import NOBODY, ExpectedPushes
 from cachd.fetch.report import Complaint, Progress
 from cachd.fetch.roster import Roster
@@ -103,8 +103,9 @@ class Swarm:
 
     @property
     def passing_on(self) -> bool:
-        """Whether chunks go to followers while they come from the origin."""
-        return self.pushing and passing_on(self.nodes)
+        """Whether chunks go to followers while they come from the origin: where many nodes share
+        its link, a whole one takes long to come."""
+        return self.pushing and self.nodes >= limits.PASSING_ON_NODES
 
     @property
     def threads(self) -> int:

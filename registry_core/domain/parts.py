@@ -25,10 +25,11 @@ def mark_of(hasher: blake3) -> bytes:
     return hasher.digest(limits.CHUNK_MARK)
 
 
-def marks_of(chunk: memoryview) -> bytes:
-    """All of them, one after the other."""
-    hasher, marks = blake3(), bytearray()
-    for start in range(0, len(chunk) - limits.CHUNK_PART, limits.CHUNK_PART):
+def hashed_with_marks(chunk: memoryview) -> tuple[bytes, bytes]:
+    """The BLAKE3 of the chunk, and its marks one after the other: hashed once."""
+    hasher, marks, start = blake3(), bytearray(), 0
+    while len(chunk) - start > limits.CHUNK_PART:
         hasher.update(chunk[start : start + limits.CHUNK_PART])
         marks += mark_of(hasher)
-    return bytes(marks)
+        start += limits.CHUNK_PART
+    return hasher.update(chunk[start:]).digest(), bytes(marks)

@@ -14,7 +14,7 @@ from blake3 import blake3
 from registry_core.domain import limits
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
-from registry_core.domain.parts import marks_of
+from registry_core.domain.parts import hashed_with_marks
 from registry_core.errors import InvalidModelFiles
 from registry_core.push.layout import spans_of
 from registry_core.push.progress import Progress
@@ -59,8 +59,8 @@ def _hash_file(file: SourceFile, chunk_bytes: int, marked: bool, tally: _Tally) 
             view = buffer[: end - start]
             read_exactly(descriptor, file, view, start)
             whole.update(view)
-            marks = marks_of(view) if marked else b""
-            chunks.append(Chunk(ChunkId(blake3(view).digest()), len(view), marks))
+            digest, marks = hashed_with_marks(view) if marked else (blake3(view).digest(), b"")
+            chunks.append(Chunk(ChunkId(digest), len(view), marks))
             tally.add(len(view))
         refuse_changed(descriptor, file)
     return ModelFile(file.path, file.size, whole.digest(), tuple(chunks))

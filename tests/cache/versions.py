@@ -12,7 +12,7 @@ from cachd.cache.cache import Cache
 from cachd.cache.verifier import verify
 from registry_core.domain.identifiers import ChunkId
 from registry_core.domain.manifest import Chunk, Manifest, ModelFile
-from registry_core.domain.parts import marks_of
+from registry_core.domain.parts import hashed_with_marks
 
 CHUNK = 64 * 1024
 
@@ -24,7 +24,7 @@ def random_bytes(size: int, seed: int) -> bytes:
 
 
 def chunk_of(data: bytes, *, marked: bool = False) -> Chunk:
-    marks = marks_of(memoryview(data)) if marked else b""
+    marks = hashed_with_marks(memoryview(data))[1] if marked else b""
     return Chunk(ChunkId(blake3(data).digest()), len(data), marks)
 
 

@@ -169,6 +169,8 @@ def test_no_byte_of_a_part_that_is_wrong_leaves_the_node(tmp_path: Path, wrong_a
             sent += rest(follower)
         assert DATA[:right].startswith(sent)
         under_way.thread.join()
+        if not right:
+            assert not any(isinstance(message, Unit) for message in follower.heard())
         assert under_way.owner.server.bytes_sent == 0, "no whole chunk"
         assert under_way.owner.server.offers.passing(MANIFEST.digest, 0) is None
     assert under_way.failed is not None

@@ -308,20 +308,10 @@ def test_who_is_behind_in_pushing_claims_no_more() -> None:
     assert planned(view(20, push_backlog=push_backlog_max(1))) == []
 
 
-def many(*, held: Callable[[int], int]) -> tuple[list[Peer], list[int]]:
-    """As many others as the origin serves at a time, each with so many of its own of all chunks;
-    and which chunks are this node's."""
-    nodes = [NodeId(f"n{n}") for n in range(limits.ORIGIN_AT_ONCE)]
-    everybody = [SELF, *nodes]
-    others = [
-        peer(node, *owned(everybody, node, len(CHUNKS))[: held(place)])
-        for place, node in enumerate(nodes)
-    ]
-    return others, owned(everybody, SELF, len(CHUNKS))
-
-
 def test_who_is_ahead_lets_the_others_catch_up_for_a_moment() -> None:
-    others, own = many(held=lambda _: 1)
+    everybody = [SELF, *(NodeId(f"n{n}") for n in range(limits.ORIGIN_AT_ONCE))]
+    own, *of_others = (owned(everybody, node, len(CHUNKS)) for node in everybody)
+    others = [peer(node, of[0]) for node, of in zip(everybody[1:], of_others, strict=True)]
     theirs = {int(n) for one in others for n in one.held.nonzero()[0]}
     ahead = set(range(len(CHUNKS))) - theirs - set(own[:2])
     assert planned(view(ahead, *others, yields_until_s=100.1)) == []

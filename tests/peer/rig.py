@@ -120,6 +120,10 @@ class Follower:
             select.select([self.peer], [], [], 1)
         return message
 
+    def heard(self) -> list[Message]:
+        """What has come already."""
+        return list(iter(self._hearing.hear, None))
+
     def receive(self, unit: Unit) -> bytes:
         """The bytes of the unit just heard of."""
         buffer, filled = memoryview(bytearray(unit.length)), 0
